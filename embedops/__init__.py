@@ -1,0 +1,104 @@
+"""Manipulate what a diffusion model reads from text, in unmodified diffusers pipelines."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from embedops.errors import (
+    AttachError,
+    ConfigError,
+    EmbedopsError,
+    GuardError,
+    UnknownNameError,
+    UnsupportedPipelineError,
+)
+from embedops.extension import Plugin, PluginConfig, plugin, plugins
+from embedops.families import Adapter, Observed, adapters
+from embedops.presets import ConceptConfig
+
+if TYPE_CHECKING:
+    from embedops.concepts import Concept
+    from embedops.edits import Edit, TokenTrace, Trace, Window
+    from embedops.encoders import Encoder, LeaveOneOut
+    from embedops.features import FeatureEdit, Step
+    from embedops.models import load
+    from embedops.reports import Report, Verdict
+    from embedops.schedule import Schedule
+    from embedops.session import Session, attach, screen
+    from embedops.streams import Conditioning, Role, TextStream
+    from embedops.subspace import Subspace
+
+__all__ = [
+    "Adapter",
+    "AttachError",
+    "Concept",
+    "ConceptConfig",
+    "Conditioning",
+    "ConfigError",
+    "Edit",
+    "EmbedopsError",
+    "Encoder",
+    "FeatureEdit",
+    "GuardError",
+    "LeaveOneOut",
+    "Observed",
+    "Plugin",
+    "PluginConfig",
+    "Report",
+    "Role",
+    "Schedule",
+    "Session",
+    "Step",
+    "Subspace",
+    "TextStream",
+    "TokenTrace",
+    "Trace",
+    "UnknownNameError",
+    "UnsupportedPipelineError",
+    "Verdict",
+    "Window",
+    "adapters",
+    "attach",
+    "load",
+    "plugin",
+    "plugins",
+    "screen",
+]
+
+# Importing torch and diffusers takes seconds, which `embedops --help` must not pay for: what needs
+# them is imported when it is first asked for.
+_LATER = {
+    "Concept": "concepts",
+    "Conditioning": "streams",
+    "Edit": "edits",
+    "Encoder": "encoders",
+    "FeatureEdit": "features",
+    "LeaveOneOut": "encoders",
+    "Report": "reports",
+    "Role": "streams",
+    "Schedule": "schedule",
+    "Session": "session",
+    "Step": "features",
+    "Subspace": "subspace",
+    "TextStream": "streams",
+    "TokenTrace": "edits",
+    "Trace": "edits",
+    "Verdict": "reports",
+    "Window": "edits",
+    "attach": "session",
+    "load": "models",
+    "screen": "session",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,5 @@
+"""`python -m embedops.cli`, the same as `embedops`."""
+
+from embedops.cli import main
+
+main()

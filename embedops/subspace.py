@@ -1,0 +1,159 @@
+"""Orthonormal subspaces of embedding space: the one projection that every plugin uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from embedops.errors import ConfigError
+
+_WELL_CONDITIONED = 1e-4
+"""Smallest to largest singular value, above which squaring them costs nothing in float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subspace:
+    """An orthonormal basis of a subspace of embedding space.
+
+    Row-vector convention: `basis` is `[rank, dim]` in float32, `x` is `[..., dim]`, and the
+    projector `P = basisᵀ basis` is applied as two thin products, never as a `dim × dim` matrix.
+    Results come back in the dtype of `x`; the arithmetic is float32 or better.
+    """
+
+    basis: Tensor
+
+    @classmethod
+    def span(cls, vectors: Tensor, *, rank: int | None = None, tolerance: float = 1e-6) -> Subspace:
+        """The span of the rows of `vectors` `[count, dim]`, rank-revealing.
+
+        In float64 on the CPU: the matrices are small, and there LAPACK is exact and fast whatever
+        the model's dtype. Few, clearly independent rows go by the eigenvectors of their Gram
+        matrix, several times faster; anything else by a QR of the thin side and an SVD of the
+        triangular factor, which resolve what squaring would lose. Directions whose singular value
+        is below `tolerance` times the largest are left out.
+
+        Args:
+            vectors: `[count, dim]`; `count` may be 0, which gives the zero subspace.
+            rank: keep at most this many directions, the dominant ones.
+            tolerance: relative cut-off; 1e-6 is above what rounding to float32 leaves behind and
+                far below the directions that carry meaning.
+
+        Raises:
+            ConfigError: `vectors` is not a matrix, holds NaN or infinity, or `rank` is below 1.
+        """
+        if vectors.ndim != 2:
+            raise ConfigError(
+                f"a subspace is spanned by the rows of a matrix [count, dim]; got shape "
+                f"{tuple(vectors.shape)}. Reshape the vectors to two dimensions."
+            )
+        if rank is not None and rank < 1:
+            raise ConfigError(f"rank must be at least 1, got {rank}. Leave it out to keep all.")
+        device = vectors.device
+        exact = vectors.detach().to("cpu", torch.float64)
+        if rank is None and tolerance < _WELL_CONDITIONED:
+            basis = _independent_rows(exact)
+            if basis is not None:
+                return cls(basis.to(device, torch.float32))
+        if not bool(torch.isfinite(exact).all()):
+            raise ConfigError(
+                "the vectors that span a subspace hold NaN or infinity. Check the text encoder's "
+                "output: half precision overflows in some encoders; bfloat16 or float32 does not."
+            )
+        if exact.shape[0] == 0 or not bool(exact.any()):
+            return cls(torch.zeros(0, exact.shape[1], device=device))
+        if exact.shape[0] < exact.shape[1]:
+            columns, triangle = torch.linalg.qr(exact.T)
+            left, values, _ = torch.linalg.svd(triangle, full_matrices=False)
+            directions = (columns @ left).T
+        else:
+            _, values, directions = torch.linalg.svd(exact, full_matrices=False)
+        kept = int((values > tolerance * values[0]).sum())
+        if rank is not None:
+            kept = min(kept, rank)
+        return cls(directions[:kept].to(device, torch.float32).contiguous())
+
+    @property
+    def rank(self) -> int:
+        return self.basis.shape[0]
+
+    @property
+    def dim(self) -> int:
+        return self.basis.shape[1]
+
+    def to(self, device: torch.device | str) -> Subspace:
+        """The same subspace with its basis on `device`."""
+        moved = self.basis.to(device)
+        return self if moved is self.basis else Subspace(moved)
+
+    def project(self, x: Tensor) -> Tensor:
+        """`x P`: the part of `x` `[..., dim]` inside the subspace."""
+        return self._inside(x).to(x.dtype)
+
+    def reject(self, x: Tensor) -> Tensor:
+        """`x (I − P)`: the part of `x` `[..., dim]` orthogonal to the subspace."""
+        return (_exact(x) - self._inside(x)).to(x.dtype)
+
+    def distance(self, x: Tensor) -> Tensor:
+        """`‖x (I − P)‖₂` for `x` `[..., dim]`: float32 (or float64) `[...]`, in `x`'s units."""
+        length: Tensor = torch.linalg.vector_norm(_exact(x) - self._inside(x), dim=-1)
+        return length
+
+    def union(self, other: Subspace) -> Subspace:
+        """The smallest subspace that holds both."""
+        self._check_width(other.dim, "the other subspace")
+        return Subspace.span(torch.cat([self.basis, other.basis.to(self.basis.device)]))
+
+    def principal_angles(self, other: Subspace) -> Tensor:
+        """Angles in radians between the two, smallest first: `[min(rank, other.rank)]`.
+
+        The cosines are the singular values of `basis · otherᵀ` (Björck and Golub, 1973). Where the
+        cosine exceeds 1/√2 the angle is taken from the sine instead, which is accurate there.
+        """
+        self._check_width(other.dim, "the other subspace")
+        a, b = self.basis.double().cpu(), other.basis.double().cpu()
+        if a.shape[0] < b.shape[0]:
+            a, b = b, a
+        cosines = torch.linalg.svdvals(a @ b.T).clamp(max=1.0)
+        sines = torch.linalg.svdvals(b - (b @ a.T) @ a).clamp(max=1.0).flip(0)
+        return torch.where(cosines**2 > 0.5, torch.asin(sines), torch.acos(cosines)).float()
+
+    def _inside(self, x: Tensor) -> Tensor:
+        self._check_width(x.shape[-1], "the vectors")
+        x = _exact(x)
+        basis = self.basis.to(x.device, x.dtype)
+        return (x @ basis.T) @ basis
+
+    def _check_width(self, got: int, what: str) -> None:
+        if got != self.dim:
+            raise ConfigError(
+                f"{what} have width {got}, this subspace has width {self.dim}: they come from "
+                f"different text encoders. Build the subspace from the encoder that you edit."
+            )
+
+    def __repr__(self) -> str:
+        return f"Subspace(rank={self.rank}, dim={self.dim})"
+
+
+def _independent_rows(rows: Tensor) -> Tensor | None:
+    """An orthonormal basis of the span of clearly independent `rows`; None where they are not.
+
+    `Λ^(-1/2) Vᵀ X` with `X Xᵀ = V Λ Vᵀ`. It is orthonormal up to float64's rounding times the
+    ratio of the largest eigenvalue to the smallest: within float32's for the ratios admitted here.
+    """
+    count, dim = rows.shape
+    if not 0 < count < dim:
+        return None
+    gram = rows @ rows.T
+    if not bool(torch.isfinite(gram).all()):
+        return None
+    values, vectors = torch.linalg.eigh(gram)
+    if not values[0] > _WELL_CONDITIONED**2 * values[-1]:
+        return None
+    basis: Tensor = (vectors * values.rsqrt()).T @ rows
+    return basis.flip(0)
+
+
+def _exact(x: Tensor) -> Tensor:
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()

@@ -1,0 +1,1 @@
+"""How each family of diffusers pipelines reads text: one module a family."""

@@ -1,0 +1,80 @@
+"""The subspace of unwanted words, from the words as they read inside a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from embedops.encoders import Encoder
+from embedops.errors import ConfigError
+from embedops.streams import Conditioning, Role
+from embedops.subspace import Subspace
+
+
+def unwanted_subspaces(
+    encoder: Encoder, phrases: Sequence[str], template: str, neutral: str | None, rank: int | None
+) -> dict[str, Subspace]:
+    """Per stream the span of the unwanted words' contextual embeddings `X̃`.
+
+    Each phrase is encoded inside `template`, and the rows of its own tokens are taken. With
+    `neutral` the mean row of that word in the same place is taken off first (ours): token
+    embeddings share a large common direction, and a basis that holds it removes a part of
+    everything.
+
+    Args:
+        encoder: the pipeline's text encoders.
+        phrases: unwanted phrases.
+        template: a prompt with one `{}`.
+        neutral: a word without much meaning of its own; None for the published method.
+        rank: dominant directions to keep; None for all.
+
+    Raises:
+        ConfigError: a phrase has no tokens of its own in some stream.
+    """
+    before, after = template.split("{}")
+    parts = encoder.encode([before or " ", after or " "])
+    words = [template.format(phrase) for phrase in ([] if neutral is None else [neutral])]
+    words += [template.format(phrase) for phrase in phrases]
+    encoded = encoder.encode(words)
+    found: dict[str, Subspace] = {}
+    for stream in encoded.streams:
+        edges = _content_counts(parts, stream.name)
+        rows = [_own_rows(encoded, stream.name, row, *edges) for row in range(len(words))]
+        if neutral is not None:
+            centre = rows.pop(0).mean(0)
+            rows = [row - centre for row in rows]
+        for phrase, own in zip(phrases, rows, strict=True):
+            if own.shape[0] == 0:
+                raise ConfigError(
+                    f"unwanted phrase {phrase!r} has no tokens of its own in {stream.name}. Use "
+                    f"words that the encoder knows, or a shorter phrase."
+                )
+        found[stream.name] = Subspace.span(torch.cat(rows), rank=rank)
+    return found
+
+
+def pooled_subspaces(
+    encoder: Encoder, phrases: Sequence[str], template: str, neutral: str | None, rank: int | None
+) -> dict[str, Subspace]:
+    """Per stream the span of the unwanted phrases' sentence vectors, centred as above (ours)."""
+    found = {}
+    for name, vectors in encoder.pooled([template.format(p) for p in phrases]).items():
+        if neutral is not None:
+            vectors = vectors - encoder.pooled([template.format(neutral)])[name]
+        found[name] = Subspace.span(vectors, rank=rank)
+    return found
+
+
+def _content_counts(parts: Conditioning, stream: str) -> tuple[int, int]:
+    roles = parts.stream(stream)
+    first, second = (len(roles.positions(row, Role.CONTENT)) for row in (0, 1))
+    return first, second
+
+
+def _own_rows(encoded: Conditioning, name: str, row: int, before: int, after: int) -> Tensor:
+    stream = encoded.stream(name)
+    content = stream.positions(row, Role.CONTENT)
+    own = content[before : len(content) - after]
+    return stream.embeds[row, own].float()
