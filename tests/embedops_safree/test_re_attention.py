@@ -143,26 +143,37 @@ def test_detaching_takes_every_hook_out(pipe: Any, draw: Draw) -> None:
     assert np.array_equal(draw(pipe, PROMPTS), before)
 
 
-def test_another_pipeline_with_the_same_unet_sees_nothing(pipe: Any, draw: Draw) -> None:
-    # A tokenizer of its own: fast tokenizers keep the padding of the last call as state.
-    parts = {**pipe.components, "tokenizer": tiny.clip_tokenizer()}
+def sharing_weights(pipe: Any) -> Any:
+    """Another pipeline around the same weights. Schedulers and fast tokenizers keep state."""
+    parts = {
+        **pipe.components,
+        "tokenizer": tiny.clip_tokenizer(),
+        "scheduler": type(pipe.scheduler).from_config(pipe.scheduler.config),
+    }
     other = tiny.StableDiffusionPipeline(**parts, requires_safety_checker=False)
     other.set_progress_bar_config(disable=True)
-    expected = draw(other, PROMPTS)
+    return other
+
+
+def test_other_pipelines_with_the_same_unet_see_nothing(pipe: Any, draw: Draw) -> None:
+    others = [sharing_weights(pipe) for _ in range(2)]
+    expected = draw(others[0], PROMPTS)
+    found: dict[int, np.ndarray[Any, Any]] = {}
+
+    def work(number: int) -> None:
+        found[number] = draw(others[number], PROMPTS)
+
     with embedops.attach(pipe, safree(re_attention_scale=0.2, self_validation=False)):
         mine = draw(pipe, PROMPTS)
-        found: list[np.ndarray[Any, Any]] = []
-        threads = [
-            threading.Thread(target=lambda: found.append(draw(other, PROMPTS))) for _ in range(2)
-        ]
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
         for thread in threads:
             thread.start()
         again = draw(pipe, PROMPTS)
         for thread in threads:
             thread.join()
     assert np.array_equal(mine, again)
-    assert len(found) == 2
-    assert all(np.array_equal(pictures, expected) for pictures in found)
+    assert np.array_equal(found[0], expected)
+    assert np.array_equal(found[1], expected)
 
 
 def test_a_denoiser_that_raises_leaves_nothing_open(pipe: Any, draw: Draw) -> None:
