@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from embedops.errors import EmbedopsError, UnsupportedPipelineError
 from embedops.extension import unique_entry_points
@@ -18,6 +18,10 @@ if TYPE_CHECKING:  # importing torch takes seconds
 
 ENTRY_POINTS = "embedops.pipelines"
 
+Side = Literal["positive", "negative"]
+Bundle = dict[str, "Tensor | list[Tensor]"]
+"""What the denoiser reads of some prompts, by the dotted name of its argument: one row a prompt."""
+
 
 @dataclass(frozen=True, eq=False)
 class Observed:
@@ -27,11 +31,14 @@ class Observed:
         conditioning: the prompts as encoded; None where embeddings were given without a prompt.
         encoder: answers questions with the settings of this call.
         images_per_prompt: rows of the denoiser's batch for each prompt, adjacent.
+        unnamed: the other side of the guidance where it came as embeddings without a text. No
+            plugin looks at it; it tells the denoiser's calls apart.
     """
 
     conditioning: Conditioning | None
     encoder: Encoder
     images_per_prompt: int
+    unnamed: Conditioning | None = None
 
 
 class Adapter(ABC):
@@ -46,7 +53,17 @@ class Adapter(ABC):
     pipelines: ClassVar[tuple[str, ...]]
     """Class names of the diffusers pipelines that it serves; their subclasses are served too."""
     denoisers: ClassVar[tuple[str, ...]]
-    """Components that read the text, the one whose calls count the steps first."""
+    """Components that denoise, one of them at each step; those that a pipeline lacks are passed
+    over."""
+    companions: ClassVar[tuple[str, ...]] = ()
+    """Components that read the same text beside the denoiser, before it in each step."""
+    encodes_in_parts: ClassVar[bool] = False
+    """Whether a call of the pipeline runs `encode_prompt` several times, such as once a side."""
+    order: ClassVar[tuple[Side, Side]] = ("negative", "positive")
+    """The blocks of the denoiser's batch where guidance is batched. Where a call has one side
+    only, the session finds out which by comparing."""
+    batch_dims: ClassVar[Mapping[str, int]] = {}
+    """The dimension that counts the rows, for tensors of the bundle in which it is not 0."""
 
     def __init__(self, pipe: Any) -> None:
         self.pipe = pipe
@@ -69,26 +86,46 @@ class Adapter(ABC):
         Returns its result untouched, and the `Observed` call.
         """
 
+    def join(self, parts: Sequence[Observed]) -> Observed:
+        """The observations of one call as one: the default takes a second as the negative side."""
+        first, *rest = parts
+        if not rest or first.conditioning is None:
+            return first
+        return replace(
+            first,
+            conditioning=first.conditioning.avoiding(rest[0].conditioning),
+            unnamed=rest[0].unnamed,
+        )
+
     @abstractmethod
-    def bundle(self, conditioning: Conditioning) -> dict[str, Tensor]:
-        """What the denoiser reads of `conditioning`: tensors `[batch, ...]` by the dotted name of
-        the denoiser's argument, such as `"added_cond_kwargs.text_embeds"`. They belong together:
-        the session swaps all of them or none."""
+    def bundle(self, conditioning: Conditioning, inputs: Mapping[str, object]) -> Bundle:
+        """What the denoiser reads of `conditioning`: tensors `[batch, ...]`, or lists of a tensor
+        a prompt, by the dotted name of the denoiser's argument, such as
+        `"added_cond_kwargs.text_embeds"`. They belong together: the session swaps all or none.
 
-    def halves(self, rows: int, prompts: int) -> tuple[str, ...]:
-        """What the blocks of a denoiser batch of `rows` are, for `prompts` rows of prompts.
-
-        The default fits guidance that is batched as `[negative; positive]` or off.
+        Args:
+            conditioning: one side of the guidance.
+            inputs: what the pipeline passes to the denoiser by keyword, for what is tied to it.
         """
-        if rows == prompts:
-            return ("positive",)
-        if rows == 2 * prompts:
-            return ("negative", "positive")
-        return ()
+
+    def rows_per_prompt(self, images: int, inputs: Mapping[str, object]) -> int:
+        """Adjacent rows of the bundle's tensors for each prompt, on one side of the guidance."""
+        return images
+
+    def is_step(self, inputs: Mapping[str, object]) -> bool:
+        """Whether a denoiser call that reads the positive side is a step of the schedule. An
+        extra pass over the same step is not."""
+        return True
+
+    def lengthened(self, inputs: dict[str, object], length: int) -> dict[str, object]:
+        """`inputs` with everything that is tied to the text's length made to fit `length` tokens,
+        after a longer text took the place of the pipeline's own."""
+        return inputs
 
     def steps(self) -> int:
-        """The number of denoiser calls of the run in progress."""
-        return int(self.pipe.num_timesteps)
+        """The number of steps of the run in progress."""
+        known = getattr(self.pipe, "num_timesteps", None)
+        return int(len(self.pipe.scheduler.timesteps) if known is None else known)
 
 
 def adapters() -> dict[str, type[Adapter]]:

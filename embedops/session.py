@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal
 
@@ -15,12 +15,12 @@ from torch import nn
 from embedops.encoders import Encoder
 from embedops.errors import AttachError, GuardError
 from embedops.extension import AnyPlugin, as_plugins
-from embedops.families import Adapter, Observed, adapter_for
+from embedops.families import Adapter, Bundle, Observed, Side, adapter_for
 from embedops.features import FeatureEdit, Step
 from embedops.reports import Report, Verdict
 from embedops.resolve import resolve
 from embedops.schedule import Schedule
-from embedops.swap import Bundle, Swap
+from embedops.swap import Shape, Swap
 
 Policy = Literal["fail-closed", "allow-unchecked"]
 
@@ -28,12 +28,14 @@ _ATTACHED = "_embedops_session"
 
 
 class _Call:
-    """One call of the pipeline, from `encode_prompt` to the last step."""
+    """One call of the pipeline, from its start to the last step."""
 
-    def __init__(self, swap: Swap, schedule: Schedule) -> None:
-        self.swap = swap
-        self.schedule = schedule
-        self.done = 0  # finished calls of the denoiser that counts the steps
+    def __init__(self) -> None:
+        self.parts: list[Observed] = []
+        self.resolved: tuple[Observed, Schedule] | None = None
+        self.unchecked = False
+        self.swap: Swap | None = None
+        self.done = 0  # steps begun
         self.total = 0
         self.open: list[tuple[FeatureEdit, Step]] = []
 
@@ -93,6 +95,8 @@ class Session:
         try:
             for feature in self._features.values():
                 feature.apply(self._hooked[self._adapter.denoisers[0]])
+            if hasattr(self._pipe, "check_inputs"):
+                self._wrap("check_inputs", self._begin)
             self._wrap("encode_prompt", self._encode_prompt)
             self._wrap("maybe_free_model_hooks", self._finish)
         except BaseException:
@@ -144,18 +148,38 @@ class Session:
         setattr(self._pipe, name, wrapper)
         self._wrapped[name] = wrapper
 
-    def _encode_prompt(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _begin(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self._calls.current = None
-        self._follow_replaced_denoisers()
-        arguments = inspect.signature(original).bind(*args, **kwargs).arguments
-        result, observed = self._adapter.observe(original, arguments)
-        if observed.conditioning is None:
-            self._unchecked()
-            return result
-        schedule, verdicts = resolve(self.plugins, observed.conditioning, observed.encoder)
-        self._report = Report(verdicts, tuple(() for _ in verdicts), 0)
-        self._calls.current = _Call(self._swap(schedule, observed), schedule)
+        result = original(*args, **kwargs)
+        self._calls.current = _Call()
         return result
+
+    def _encode_prompt(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        call: _Call | None = getattr(self._calls, "current", None)
+        self._calls.current = None  # so that nothing stays behind where encoding raises
+        if call is None or call.done or (call.parts and not self._adapter.encodes_in_parts):
+            call = _Call()
+        self._follow_replaced_denoisers()
+        arguments = _arguments(original, args, kwargs)
+        result, observed = self._adapter.observe(original, arguments)
+        call.parts.append(observed)
+        self._calls.current = call
+        if not self._adapter.encodes_in_parts:
+            self._resolve(call)
+        return result
+
+    def _resolve(self, call: _Call) -> None:
+        """Ask the plugins, once all that the call encodes is known."""
+        self._calls.current = None
+        observed = self._adapter.join(call.parts) if call.parts else None
+        if observed is None or observed.conditioning is None:
+            self._unchecked()
+            call.unchecked = True
+        else:
+            schedule, verdicts = resolve(self.plugins, observed.conditioning, observed.encoder)
+            self._report = Report(verdicts, tuple(() for _ in verdicts), 0)
+            call.resolved = (observed, schedule)
+        self._calls.current = call
 
     def _unchecked(self) -> None:
         if self.policy != "allow-unchecked" and self.plugins:
@@ -169,25 +193,28 @@ class Session:
     def _finish(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         call: _Call | None = getattr(self._calls, "current", None)
         self._calls.current = None
-        if call is not None and call.done == 0 and any(call.schedule.edited()):
-            raise GuardError(
-                "the pipeline finished without calling the denoiser that the session is attached "
-                "to, so the edits never took effect. Attach again after replacing a component."
-            )
+        if call is not None and call.done == 0 and call.parts and not call.unchecked:
+            pending = call.resolved is None and bool(self.plugins)
+            if pending or (call.resolved is not None and any(call.resolved[1].edited())):
+                raise GuardError(
+                    "the pipeline finished without calling the denoiser that the session is "
+                    "attached to, so the edits never took effect. Attach again after replacing a "
+                    "component."
+                )
         return original(*args, **kwargs)
 
     # The denoisers.
 
     def _hook_denoisers(self) -> None:
-        for position, name in enumerate(self._adapter.denoisers):
+        for name in (*self._adapter.denoisers, *self._adapter.companions):
             module = getattr(self._pipe, name, None)
             if module is None:
                 continue
-            counts = position == 0
+            denoises = name in self._adapter.denoisers
             # Hooks that the compiler skips leave the denoiser's own graph as it was.
-            before = _outside_graph(functools.partial(self._before, counts))
+            before = _outside_graph(functools.partial(self._before, denoises))
             self._handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
-            if counts:
+            if denoises:
                 after = _outside_graph(self._after)
                 self._handles.append(
                     module.register_forward_hook(after, with_kwargs=True, always_call=True)
@@ -201,7 +228,8 @@ class Session:
         self._hooked.clear()
 
     def _follow_replaced_denoisers(self) -> None:
-        parts = {name: getattr(self._pipe, name, None) for name in self._adapter.denoisers}
+        names = (*self._adapter.denoisers, *self._adapter.companions)
+        parts = {name: getattr(self._pipe, name, None) for name in names}
         now = {name: module for name, module in parts.items() if module is not None}
         if now.keys() == self._hooked.keys() and all(now[n] is m for n, m in self._hooked.items()):
             return
@@ -212,51 +240,87 @@ class Session:
         for feature in self._features.values():
             feature.apply(self._hooked[self._adapter.denoisers[0]])
 
-    def _swap(self, schedule: Schedule, observed: Observed) -> Swap:
-        @functools.cache
-        def bundle(version: int, side: str) -> Bundle | None:
-            conditioning = schedule.readings[version].conditioning
-            chosen = conditioning if side == "positive" else conditioning.negative
-            return None if chosen is None else self._adapter.bundle(chosen)
-
-        return Swap(schedule, bundle, self._adapter.halves, observed.images_per_prompt)
-
     def _before(
-        self, counts: bool, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, denoises: bool, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         call: _Call | None = getattr(self._calls, "current", None)
-        if call is None:
+        if call is None or call.unchecked:
             return None
-        if call.total == 0:
-            self._start(call)
-        index = call.done % call.total
-        pattern = call.swap.pattern(index, call.total)
         names = _forward_names(module)[: len(args)]
         inputs = {**dict(zip(names, args, strict=True)), **kwargs}
-        changed = call.swap.replace(inputs, pattern)
-        if counts:
-            call.open = []
-            for number, feature in self._features.items():
-                rows = tuple(
-                    row * call.swap.repeat + image
-                    for row, version in enumerate(pattern)
-                    if number in call.schedule.readings[version].plugins
-                    for image in range(call.swap.repeat)
-                )
-                if rows:
-                    step = Step(index, call.total, inputs, rows, call.swap.rows)
-                    changed = feature.before(step, changed)
-                    call.open.append((feature, step))
+        if call.swap is None:
+            self._start(call, inputs)
+            if call.swap is None:
+                return None
+        sides = call.swap.layout(inputs)
+        is_step = denoises and "positive" in sides and self._adapter.is_step(inputs)
+        # The negative side is read after the positive one of the same step, companions before.
+        number = call.done if is_step or not denoises else max(call.done - 1, 0)
+        index = number % call.total
+        pattern = call.swap.pattern(index, call.total)
+        changed, longer = call.swap.replace(inputs, pattern)
+        if longer is not None:
+            changed = self._adapter.lengthened(changed, longer)
+        if is_step:
+            call.done += 1
+            changed = self._open_features(call, index, pattern, inputs, changed)
         # Passed as they came: a compiled denoiser would trace another split anew.
         return tuple(changed.pop(name) for name in names), changed
 
-    def _start(self, call: _Call) -> None:
+    def _start(self, call: _Call, inputs: Mapping[str, object]) -> None:
+        if call.resolved is None:
+            self._resolve(call)
+        if call.resolved is None:
+            return
+        observed, schedule = call.resolved
         call.total = self._adapter.steps()
-        table = call.schedule.table(call.total)
+        call.swap = self._swap(schedule, observed, inputs)
+        table = schedule.table(call.total)
         steps = tuple(
             tuple(s for s in range(call.total) if table[s][row]) for row in range(len(table[0]))
         )
         self._report = Report(self.report.verdicts, steps, call.total)
+
+    def _swap(self, schedule: Schedule, observed: Observed, inputs: Mapping[str, object]) -> Swap:
+        @functools.cache
+        def bundle(version: int, side: Side) -> Bundle | None:
+            conditioning = schedule.readings[version].conditioning
+            chosen = conditioning if side == "positive" else conditioning.negative
+            if chosen is None and version == 0:
+                chosen = observed.unnamed
+            return None if chosen is None else self._adapter.bundle(chosen, inputs)
+
+        shape = Shape(
+            self._adapter.order,
+            self._adapter.batch_dims,
+            self._adapter.rows_per_prompt(observed.images_per_prompt, inputs),
+        )
+        return Swap(schedule, bundle, shape)
+
+    def _open_features(
+        self,
+        call: _Call,
+        index: int,
+        pattern: tuple[int, ...],
+        inputs: dict[str, object],
+        changed: dict[str, object],
+    ) -> dict[str, object]:
+        call.open = []
+        if not self._features or call.swap is None or call.resolved is None:
+            return changed
+        readings = call.resolved[1].readings
+        for number, feature in self._features.items():
+            rows = tuple(
+                row * call.swap.repeat + image
+                for row, version in enumerate(pattern)
+                if number in readings[version].plugins
+                for image in range(call.swap.repeat)
+            )
+            if rows:
+                step = Step(index, call.total, inputs, rows, call.swap.rows)
+                changed = feature.before(step, changed)
+                call.open.append((feature, step))
+        return changed
 
     def _after(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
@@ -264,7 +328,6 @@ class Session:
         call: _Call | None = getattr(self._calls, "current", None)
         if call is None:
             return output
-        call.done += 1
         for feature, step in reversed(call.open):
             if output is None:  # the denoiser raised
                 feature.abandon()
@@ -272,6 +335,20 @@ class Session:
                 output = feature.after(step, output)
         call.open = []
         return output
+
+
+def _arguments(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """A call's arguments by name, with the defaults of those that were left out."""
+    signature = inspect.signature(function)
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    named = dict(bound.arguments)
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            named.update(named.pop(name))
+    return named
 
 
 def _outside_graph(hook: Callable[..., Any]) -> Callable[..., Any]:

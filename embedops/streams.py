@@ -37,6 +37,8 @@ class TextStream:
         tokens: the token's text at every position, `batch` rows of `seq`.
         pooled: the sentence vector `[batch, pooled_dim]`, or None where the encoder has none.
         pooled_read: whether the denoiser reads `pooled`, so that an edit must cover it.
+        mask: the attention mask `[batch, seq]` that goes to the denoiser with `embeds`, or None
+            where it gets none.
     """
 
     name: str
@@ -45,12 +47,18 @@ class TextStream:
     tokens: tuple[tuple[str, ...], ...]
     pooled: Tensor | None = None
     pooled_read: bool = False
+    mask: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.embeds.ndim != 3 or self.roles.shape != self.embeds.shape[:2]:
             raise ConfigError(
                 f"stream {self.name!r} needs embeds [batch, seq, dim] and roles [batch, seq]; got "
                 f"{tuple(self.embeds.shape)} and {tuple(self.roles.shape)}."
+            )
+        if self.mask is not None and self.mask.shape != self.roles.shape:
+            raise ConfigError(
+                f"stream {self.name!r} needs a mask [batch, seq] = {tuple(self.roles.shape)}; got "
+                f"{tuple(self.mask.shape)}."
             )
 
     def __len__(self) -> int:
@@ -102,6 +110,7 @@ class TextStream:
             roles=self.roles[index],
             tokens=tuple(self.tokens[r] for r in rows),
             pooled=None if self.pooled is None else self.pooled[on_device],
+            mask=None if self.mask is None else self.mask[index.to(self.mask.device)],
         )
 
 

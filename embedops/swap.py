@@ -3,57 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from embedops.errors import GuardError
+from embedops.families import Bundle, Side
 from embedops.schedule import Schedule
 
-Bundle = dict[str, Tensor]
 Pattern = tuple[int, ...]
+Layout = tuple[Side, ...]
+Value = Tensor | list[Tensor] | None
+_KEPT = 8
+"""Sets of tensors that are remembered: more only where a pipeline makes new ones at each step."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a family lays out the denoiser's batch; see `Adapter` for the meaning of each."""
+
+    order: tuple[Side, Side]
+    batch_dims: Mapping[str, int]
+    rows_per_prompt: int
 
 
 class Swap:
     """The look-up of one call: at a step, the tensors that each row of the batch reads.
 
     Tensors are assembled once for each pattern of readings, the first time a step needs it, and
-    looked up afterwards. Nothing here waits for the device except one comparison per call, which
-    makes sure that what the pipeline passes is what was examined.
+    looked up afterwards. Nothing here waits for the device except one comparison per call and
+    side, which makes sure that what the pipeline passes is what was examined.
     """
 
     def __init__(
         self,
         schedule: Schedule,
-        bundle: Callable[[int, str], Bundle | None],
-        halves: Callable[[int, int], tuple[str, ...]],
-        images_per_prompt: int,
+        bundle: Callable[[int, Side], Bundle | None],
+        shape: Shape,
     ) -> None:
         """
         Args:
             schedule: what each prompt reads when.
-            bundle: the tensors of a reading's `"positive"` or `"negative"` side, one row a prompt
-                of the reading; None where that side is the pipeline's own.
-            halves: names the blocks of a denoiser batch (`Adapter.halves`).
-            images_per_prompt: adjacent rows of the batch for each prompt.
+            bundle: the tensors of a reading's side, one row a prompt of the reading; None where
+                nothing is known of that side.
+            shape: the layout of the denoiser's batch.
         """
         self._schedule = schedule
         self._bundle = bundle
-        self._halves = halves
-        self._repeat = images_per_prompt
-        self._verified: dict[tuple[str, int], Tensor] = {}
-        self._assembled: dict[tuple[str, int, Pattern], Tensor] = {}
+        self._shape = shape
+        self._layouts: dict[tuple[int, ...], tuple[Layout, list[Value]]] = {}
+        self._assembled: dict[tuple[tuple[int, ...], Pattern], Bundle] = {}
         self._tables: dict[int, tuple[Pattern, ...]] = {}
+        self._taken = False  # a call with the positive side alone was seen
 
     @property
     def repeat(self) -> int:
         """Adjacent rows of the denoiser's batch for each prompt."""
-        return self._repeat
+        return self._shape.rows_per_prompt
 
     @property
     def rows(self) -> int:
         """Rows of the denoiser's batch that belong to prompts, on one side of the guidance."""
-        return len(self._schedule.pieces) * self._repeat
+        return len(self._schedule.pieces) * self.repeat
 
     def pattern(self, step: int, total: int) -> Pattern:
         """The reading of each prompt at a step."""
@@ -61,100 +73,213 @@ class Swap:
             self._tables[total] = self._schedule.table(total)
         return self._tables[total][step]
 
-    def replace(self, inputs: dict[str, object], pattern: Pattern) -> dict[str, object]:
-        """The denoiser's keyword inputs with the rows of `pattern` in place.
+    def layout(self, inputs: Mapping[str, object]) -> Layout:
+        """What the blocks of the denoiser's batch are, first to last.
 
         Raises:
             GuardError: what the pipeline passes is not what was examined.
         """
-        names = self._bundle(0, "positive") or {}
-        changed = dict(inputs)
-        for name in names:
-            incoming = _look_up(inputs, name)
-            self._verify(name, incoming)
-            if any(pattern):
-                _put(changed, name, self._assemble(name, incoming, pattern))
-        return changed
+        values = self._incoming(inputs)
+        key = _identity(values)
+        if key not in self._layouts:
+            recognised = self._recognised(values)
+            for oldest in list(self._layouts)[: 1 - _KEPT]:
+                del self._layouts[oldest]
+                self._assembled = {k: v for k, v in self._assembled.items() if k[0] != oldest}
+            # Held on to, so that their ids are not given to other tensors.
+            self._layouts[key] = (recognised, values)
+            self._taken |= recognised == ("positive",)
+        return self._layouts[key][0]
 
-    def blocks(self, rows: int) -> tuple[str, ...]:
-        """What the blocks of a batch of `rows` are.
+    def replace(
+        self, inputs: Mapping[str, object], pattern: Pattern
+    ) -> tuple[dict[str, object], int | None]:
+        """The denoiser's keyword inputs with the rows of `pattern` in place.
+
+        Returns them, and the length of the text where it exceeds what the pipeline passed.
 
         Raises:
-            GuardError: the batch is no arrangement that the adapter knows.
+            GuardError: what the pipeline passes is not what was examined, or a text of another
+                length cannot stand beside the others.
         """
-        blocks = self._halves(rows, self.rows)
-        if not blocks:
-            raise GuardError(
-                f"the denoiser was called with {rows} rows of embeddings where the prompts make "
-                f"{self.rows}, or twice that with guidance. Another pipeline that shares this "
-                f"denoiser may be running in the same thread, or a callback changed the batch."
-            )
-        return blocks
-
-    def _verify(self, name: str, incoming: Tensor) -> None:
-        # The pipeline passes one tensor object for all steps, so this runs once a call. Holding
-        # on to the tensor keeps its id from being given to another.
-        key = (name, id(incoming))
-        if key in self._verified:
-            return
-        expected = (self._bundle(0, "positive") or {})[name].repeat_interleave(self._repeat, 0)
-        blocks = self.blocks(incoming.shape[0])
-        if "positive" in blocks:
-            start = blocks.index("positive") * self.rows
-            found = incoming[start : start + self.rows]
-            expected = expected.to(incoming.device, incoming.dtype)
-            if found.shape != expected.shape or not torch.equal(found, expected):
-                raise GuardError(
-                    f"the denoiser's {name} is not what this call's prompts were encoded to, so "
-                    f"what it reads was never examined. Embeddings that a callback changes, or "
-                    f"another pipeline that shares the denoiser in this thread, do that. Detach "
-                    f"the session first, or make the change before encoding."
-                )
-        self._verified[key] = incoming
-
-    def _assemble(self, name: str, incoming: Tensor, pattern: Pattern) -> Tensor:
-        key = (name, id(incoming), pattern)
+        layout = self.layout(inputs)
+        changed = dict(inputs)
+        if not any(pattern):
+            return changed, None
+        values = self._incoming(inputs)
+        key = (_identity(values), pattern)
         if key not in self._assembled:
-            result = incoming.clone()
-            for block, side in enumerate(self.blocks(incoming.shape[0])):
-                self._fill(result, name, side, block * self.rows, pattern)
-            self._assembled[key] = result
-        return self._assembled[key]
+            self._assembled[key] = self._assemble(values, layout, pattern)
+        longer: int | None = None
+        for (name, new), old in zip(self._assembled[key].items(), values, strict=True):
+            _put(changed, name, new)
+            if isinstance(new, Tensor) and isinstance(old, Tensor) and new.shape != old.shape:
+                longer = max(longer or 0, self._rows_first(name, new).shape[1])
+        return changed, longer
 
-    def _fill(self, result: Tensor, name: str, side: str, start: int, pattern: Pattern) -> None:
-        for version in sorted(set(pattern) - {0}):
-            tensors = self._bundle(version, side)
-            if tensors is None:
-                continue
-            rows = self._schedule.readings[version].rows
-            users = [p for p, v in enumerate(pattern) if v == version]
-            source = tensors[name][_index([rows.index(p) for p in users], tensors[name])]
-            target = [start + p * self._repeat + i for p in users for i in range(self._repeat)]
-            result[_index(target, result)] = source.repeat_interleave(self._repeat, 0).to(
-                result.device, result.dtype
+    def _incoming(self, inputs: Mapping[str, object]) -> list[Value]:
+        return [_look_up(inputs, name) for name in self._bundle(0, "positive") or {}]
+
+    def _rows_first(self, name: str, tensor: Tensor) -> Tensor:
+        return tensor.movedim(self._shape.batch_dims.get(name, 0), 0)
+
+    def _recognised(self, values: Sequence[Value]) -> Layout:
+        names = list(self._bundle(0, "positive") or {})
+        counts = {
+            len(value) if isinstance(value, list) else self._rows_first(name, value).shape[0]
+            for name, value in zip(names, values, strict=True)
+            if value is not None
+        }
+        blocks, rest = divmod(next(iter(counts), 0), self.rows)
+        if len(counts) != 1 or rest or blocks not in (1, 2):
+            raise GuardError(
+                f"the denoiser was called with {sorted(counts)} rows of embeddings where the "
+                f"prompts make {self.rows}, or twice that with guidance. Another pipeline that "
+                f"shares this denoiser may be running in the same thread, or a callback changed "
+                f"the batch."
             )
+        if blocks == 2:
+            start = self._shape.order.index("positive") * self.rows
+            self._check(self._differing(names, values, "positive", start))
+            return self._shape.order
+        differing = self._differing(names, values, "positive", 0)
+        # Two sides that say the same are told apart by their order: positive first.
+        if (
+            self._bundle(0, "negative") is not None
+            and (differing or self._taken)
+            and self._differing(names, values, "negative", 0) is None
+        ):
+            return ("negative",)
+        self._check(differing)
+        return ("positive",)
+
+    def _check(self, differing: str | None) -> None:
+        if differing is not None:
+            raise GuardError(
+                f"the denoiser's {differing} is not what this call's prompts were encoded to, so "
+                f"what it reads was never examined. Embeddings that a callback changes, or another "
+                f"pipeline that shares the denoiser in this thread, do that. Detach the session "
+                f"first, or make the change before encoding."
+            )
+
+    def _differing(
+        self, names: Sequence[str], values: Sequence[Value], side: Side, start: int
+    ) -> str | None:
+        """The first of `names` whose rows from `start` are not those of `side`; None if all are."""
+        known = self._bundle(0, side) or {}
+        for name, value in zip(names, values, strict=True):
+            if not self._same(name, value, known[name], start):
+                return name
+        return None
+
+    def _same(self, name: str, value: Value, expected: Tensor | list[Tensor], start: int) -> bool:
+        if value is None:
+            return isinstance(expected, Tensor) and bool(expected.all())
+        if isinstance(value, list) or isinstance(expected, list):
+            rows = value[start : start + self.rows]
+            return all(_equal(row, expected[i // self.repeat]) for i, row in enumerate(rows))
+        found = self._rows_first(name, value)[start : start + self.rows]
+        expected = self._rows_first(name, expected)
+        if _equal(found, expected.repeat_interleave(self.repeat, 0)):
+            return True
+        # Upstream tiles the masks of several prompts where it interleaves their embeddings.
+        return _is_mask(name) and _equal(found, expected.repeat(self.repeat, 1))
+
+    def _assemble(self, values: Sequence[Value], layout: Layout, pattern: Pattern) -> Bundle:
+        positive = self._bundle(0, "positive") or {}
+        result: Bundle = {}
+        for (name, example), value in zip(positive.items(), values, strict=True):
+            if isinstance(value, list):
+                result[name] = list(value)
+            elif value is None and isinstance(example, Tensor):
+                ones = torch.ones_like(example[:1]).expand(len(layout) * self.rows, -1)
+                result[name] = ones.clone()
+            elif value is not None:
+                result[name] = self._rows_first(name, value).clone()
+        for block, side in enumerate(layout):
+            for version in sorted(set(pattern) - {0}):
+                self._fill(result, side, block * self.rows, version, pattern)
+        return {
+            name: value
+            if isinstance(value, list)
+            else value.movedim(0, self._shape.batch_dims.get(name, 0))
+            for name, value in result.items()
+        }
+
+    def _fill(self, result: Bundle, side: Side, start: int, version: int, pattern: Pattern) -> None:
+        tensors = self._bundle(version, side)
+        if tensors is None:
+            return
+        covered = self._schedule.readings[version].rows
+        users = [p for p, v in enumerate(pattern) if v == version]
+        rows = [covered.index(p) for p in users for _ in range(self.repeat)]
+        target = [start + p * self.repeat + i for p in users for i in range(self.repeat)]
+        masked = any(map(_is_mask, tensors))
+        for name, into in result.items():
+            value = tensors[name]
+            if isinstance(into, list) or isinstance(value, list):
+                for position, row in zip(target, rows, strict=True):
+                    into[position] = value[row].to(into[position].device, into[position].dtype)
+                continue
+            ours = self._rows_first(name, value)
+            source = ours[_index(rows, ours)].to(into.device, into.dtype)
+            if source.shape[1:] != into.shape[1:]:
+                if not masked:
+                    raise GuardError(
+                        f"a text of {source.shape[1]} tokens cannot take the place of one of "
+                        f"{into.shape[1]}: this denoiser gets no mask with {name}. Let the edit "
+                        f"keep the number of words, or run its prompt alone."
+                    )
+                length = max(source.shape[1], into.shape[1])
+                source, into = _extended(source, length), _extended(into, length)
+                result[name] = into
+            into[_index(target, into)] = source
+
+
+def _is_mask(name: str) -> bool:
+    return "mask" in name
+
+
+def _equal(found: Tensor, expected: Tensor) -> bool:
+    expected = expected.to(found.device, found.dtype)
+    return found.shape == expected.shape and torch.equal(found, expected)
+
+
+def _identity(values: Sequence[Value]) -> tuple[int, ...]:
+    return tuple(id(t) for v in values for t in (v if isinstance(v, list) else (v,)))
+
+
+def _extended(tensor: Tensor, length: int) -> Tensor:
+    """`tensor` `[rows, seq, ...]` with zeros after its end, up to `length` positions."""
+    missing = length - tensor.shape[1]
+    if missing <= 0:
+        return tensor
+    zeros = tensor.new_zeros(tensor.shape[0], missing, *tensor.shape[2:])
+    return torch.cat([tensor, zeros], dim=1)
 
 
 def _index(rows: Sequence[int], like: Tensor) -> Tensor:
     return torch.tensor(rows, dtype=torch.long, device=like.device)
 
 
-def _look_up(inputs: Mapping[str, object], dotted: str) -> Tensor:
+def _look_up(inputs: Mapping[str, object], dotted: str) -> Value:
     value: object = inputs
     for part in dotted.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
-    if not isinstance(value, Tensor):
-        raise GuardError(
-            f"the denoiser was called without a tensor {dotted!r}, got {type(value).__name__}. "
-            f"This version of diffusers passes it in another way; the adapter needs an update."
-        )
-    return value
+    if isinstance(value, Tensor) or (value is None and _is_mask(dotted)):
+        return value  # no mask: every position is attended to
+    if isinstance(value, list) and all(isinstance(v, Tensor) for v in value):
+        return value
+    raise GuardError(
+        f"the denoiser was called without a tensor {dotted!r}, got {type(value).__name__}. "
+        f"This version of diffusers passes it in another way; the adapter needs an update."
+    )
 
 
-def _put(inputs: dict[str, object], dotted: str, tensor: Tensor) -> None:
+def _put(inputs: dict[str, object], dotted: str, value: Value) -> None:
     *path, last = dotted.split(".")
     for part in path:
         inner = inputs[part]
         inputs[part] = dict(inner) if isinstance(inner, Mapping) else {}
         inputs = inputs[part]  # type: ignore[assignment]  # a dict by the line above
-    inputs[last] = tensor
+    inputs[last] = value

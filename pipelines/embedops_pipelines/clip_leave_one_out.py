@@ -36,33 +36,40 @@ class Projected:
 
 @torch.no_grad()
 def pooled_without_each(
-    model: Any, ids: Tensor, neutral: int, plain: Sequence[Projected]
+    model: Any, ids: Tensor, neutral: int, plain: Sequence[Projected], *, skip: int = 0
 ) -> Tensor:
     """The state at EOS of a prompt with each content token masked in turn.
 
     Args:
-        model: a `CLIPTextModel`.
+        model: a `CLIPTextModel`, with or without projection.
         ids: `[n + 2]`: BOS, `n` content tokens, EOS.
         neutral: the token id that masks.
         plain: per layer the projections of `ids` unmasked, `[1, n + 2, dim]`; empty where the
             encoder does not let its layers be called one by one.
+        skip: layers left out before the state is read.
 
     Returns:
-        `[n, dim]` after the final layer norm, in the model's dtype.
+        `[n, dim]` in the model's dtype, after the final layer norm where no layer is left out.
     """
     count = ids.shape[0] - 2
     if count == 0 or not plain:
-        return _each_in_full(model, ids, neutral)
+        return _each_in_full(model, ids, neutral, skip)
+    model = inner_model(model)
     rows = _Rows.after_each_mask(count, ids.device)
     tokens = torch.where(rows.at_mask, neutral, ids[rows.position])
     states = model.embeddings(
         input_ids=tokens[:, None], position_ids=rows.position[:, None]
     ).squeeze(1)
-    last = len(model.encoder.layers) - 1
-    for depth, layer in enumerate(model.encoder.layers):
+    last = len(model.encoder.layers) - 1 - skip
+    for depth, layer in enumerate(model.encoder.layers[: last + 1]):
         states = _layer(layer, plain[depth], states, rows, first=depth == 0, last=depth == last)
-    pooled: Tensor = model.final_layer_norm(states)
+    pooled: Tensor = states if skip else model.final_layer_norm(states)
     return pooled
+
+
+def inner_model(model: Any) -> Any:
+    """The transformer itself: CLIP with projection wraps it."""
+    return getattr(model, "text_model", model)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +161,7 @@ class ProjectionLog:
 @contextmanager
 def projections(model: Any) -> Iterator[ProjectionLog]:
     """Log the forwards that this thread makes of `model` inside the block."""
-    layers = model.encoder.layers
+    layers = inner_model(model).encoder.layers
     log, owner, handles = ProjectionLog(len(layers)), threading.get_ident(), []
 
     def keep(depth: int, name: str) -> Callable[..., None]:
@@ -175,7 +182,7 @@ def projections(model: Any) -> Iterator[ProjectionLog]:
             handle.remove()
 
 
-def _each_in_full(model: Any, ids: Tensor, neutral: int) -> Tensor:
+def _each_in_full(model: Any, ids: Tensor, neutral: int, skip: int) -> Tensor:
     """The same through the model's own forward, one row a variant: slower, for any encoder."""
     count = ids.shape[0] - 2
     batch = ids.repeat(count, 1)
@@ -183,13 +190,14 @@ def _each_in_full(model: Any, ids: Tensor, neutral: int) -> Tensor:
     batch[at, at + 1] = neutral
     if count == 0:
         return torch.empty(0, model.config.hidden_size, dtype=model.dtype, device=ids.device)
-    pooled: Tensor = model(batch).last_hidden_state[:, -1]
-    return pooled
+    output = model(batch, output_hidden_states=skip > 0)
+    states: Tensor = output.hidden_states[-1 - skip] if skip else output.last_hidden_state
+    return states[:, -1]
 
 
 def layers_are_free(model: Any) -> bool:
     """Whether layers may be called one by one: not where offloading moves them as a group."""
-    layers = getattr(getattr(model, "encoder", None), "layers", None)
+    layers = getattr(getattr(inner_model(model), "encoder", None), "layers", None)
     if layers is None or not all(hasattr(layer, "self_attn") for layer in layers):
         return False
     offloaded = ("_hf_hook", "_diffusers_hook")

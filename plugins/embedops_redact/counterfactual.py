@@ -62,7 +62,18 @@ def _put(old: TextStream, new: TextStream, rows: Sequence[int], strength: float)
         pooled=None
         if old.pooled is None or new.pooled is None
         else _with_rows(old.pooled, new.pooled, rows, strength),
+        mask=None
+        if old.mask is None or new.mask is None
+        else _with_masks(old.mask, new.mask, rows, strength),
     )
+
+
+def _with_masks(old: Tensor, new: Tensor, rows: Sequence[int], strength: float) -> Tensor:
+    index = torch.tensor(list(rows), device=old.device)
+    values = new.to(old.device, old.dtype)
+    if strength < 1.0:  # a mixture holds a part of both texts
+        values = torch.maximum(old[index], values)
+    return old.index_copy(0, index, values)
 
 
 def _with_rows(old: Tensor, new: Tensor, rows: Sequence[int], strength: float) -> Tensor:

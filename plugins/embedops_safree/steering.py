@@ -6,7 +6,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
 
 from embedops.subspace import Subspace
 
@@ -27,9 +26,12 @@ def steer(tokens: Tensor, prompt: Subspace, concepts: Subspace, order: Order) ->
         concepts: the span of the concepts' sentence vectors, `P_C`.
         order: which projection comes last.
     """
-    if order == "paper":
-        return prompt.project(concepts.reject(tokens))
-    return concepts.reject(prompt.project(tokens))
+    p, basis = prompt.matched(tokens)
+    # With `P_I = Bᵀ B` both orders hold `B (I − P_C)`: rejecting the few rows of `B` takes the
+    # place of rejecting every token.
+    rest = concepts.reject(basis)
+    steered = p @ rest.T @ basis if order == "paper" else p @ basis.T @ rest
+    return steered.to(tokens.dtype)
 
 
 def merge(tokens: Tensor, steered: Tensor, mask: Tensor, strength: float = 1.0) -> Tensor:
@@ -54,4 +56,8 @@ def removed_share(tokens: Tensor, steered: Tensor) -> float:
         tokens: the attended tokens of a prompt, `[count, dim]`.
         steered: all of them steered, triggering or not, `[count, dim]`.
     """
-    return float(1 - cosine_similarity(tokens, steered, dim=-1).mean())
+    # Three reductions. `cosine_similarity` writes out both normalised matrices, twice the time.
+    p, p_proj = tokens, steered
+    norms = torch.linalg.vector_norm(p, dim=-1) * torch.linalg.vector_norm(p_proj, dim=-1)
+    cosine = torch.linalg.vecdot(p, p_proj) / norms.clamp(min=1e-16)
+    return 1 - float(cosine.mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,7 +71,7 @@ def find_triggers(
         GuardError: a distance is NaN or infinite.
     """
     distance = concepts.distance(masked).double().cpu()
-    if not bool(torch.isfinite(distance).all()):
+    if not math.isfinite(float(distance.sum())):
         raise GuardError(
             "a prompt's distance to the concepts is NaN or infinite, so its tokens cannot be "
             "judged. Half precision overflows in some text encoders; load them in bfloat16 or "
@@ -85,7 +86,7 @@ def find_triggers(
             unmasked = None if whole is None else whole[number : number + 1]
             others[members] = _mean_of_others(distance[members], concepts, unmasked)
     threshold = (1 + alpha) * others
-    return Triggers(distance, threshold, ~(distance < threshold))
+    return Triggers(distance, threshold, distance >= threshold)
 
 
 def _mean_of_others(distance: Tensor, concepts: Subspace, whole: Tensor | None) -> Tensor:
