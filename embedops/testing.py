@@ -180,7 +180,7 @@ class Conformance:
         same = [torch.equal(ours, theirs) for ours, theirs in zip(edited, plain, strict=True)]
         # In the first edited step a call of its own for the negative side is still the same.
         assert all(same[:begun])
-        assert not any(same[begun:: calls_a_step])
+        assert not any(same[begun::calls_a_step])
         assert not any(same[begun + calls_a_step :])
 
     def test_a_batch_of_three_equals_three_single_runs(self, case: Case) -> None:

@@ -14,7 +14,6 @@ from embedops.streams import Role, TextStream
 from embedops_pipelines.clip_leave_one_out import (
     Projected,
     ProjectionLog,
-
     layers_are_free,
     pooled_without_each,
     projections,
@@ -186,5 +185,3 @@ class ClipText(TextModel):
 def _projected(row: Row) -> tuple[Projected, ...]:
     extra = row.encoding.extra
     return extra if isinstance(extra, tuple) else ()
-
-

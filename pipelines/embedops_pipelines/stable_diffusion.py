@@ -8,7 +8,8 @@ from typing import ClassVar
 from embedops.families import Bundle
 from embedops.streams import Conditioning, TextStream
 from embedops_pipelines.clip import ClipText
-from embedops_pipelines.text_family import Said, TextFamily
+from embedops_pipelines.said import Said
+from embedops_pipelines.text_family import TextFamily
 from embedops_pipelines.text_model import TextModel
 
 

@@ -230,7 +230,8 @@ class TextModel(ABC):
         for known in (tokenizer.mask_token_id, self._id_of("<extra_id_0>")):
             if known is not None:
                 return int(known)
-        return int(next(i for i in (tokenizer.unk_token_id, tokenizer.pad_token_id, 0) if i is not None))
+        others = (tokenizer.unk_token_id, tokenizer.pad_token_id, 0)
+        return int(next(i for i in others if i is not None))
 
     def texts(self, ids: Sequence[int]) -> list[str]:
         """The tokens as a person would read them."""

@@ -16,6 +16,7 @@ from embedops import ConfigError, LeaveOneOut
 from embedops_pipelines.clip import ClipText
 from embedops_pipelines.clip_leave_one_out import pooled_without_each, projections
 from embedops_pipelines.stable_diffusion import StableDiffusion
+from embedops_pipelines.text_model import Row
 
 
 def reference(pipe: Any, text: str) -> torch.Tensor:
@@ -178,9 +179,10 @@ def test_lora_and_its_scale_are_seen(pipe: Any) -> None:
     torch.testing.assert_close(found, reference(pipe, "a photo of a pistol"), atol=1e-5, rtol=1e-5)
     assert (found - plain).abs().max() > 1e-4
     off = ClipText(pipe, "text_encoder", "tokenizer", lora_scale=0.0)
-    torch.testing.assert_close(
-        off.leave_one_out("a photo of a pistol", ()).masked, plain, atol=1e-5, rtol=1e-5
-    )
+    with off.lora_scaled(), off.record() as calls, torch.no_grad():
+        pipe.text_encoder(torch.tensor([pipe.tokenizer("a photo of a pistol").input_ids]))
+    masked = off.leave_one_out("a photo of a pistol", Row(calls[0], 0), range(1, 6)).masked
+    torch.testing.assert_close(masked, plain, atol=1e-5, rtol=1e-5)
     full = ClipText(pipe, "text_encoder", "tokenizer")
     assert not torch.equal(off.pooled(["a gun"]), full.pooled(["a gun"]))
 
