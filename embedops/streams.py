@@ -73,6 +73,13 @@ class TextStream:
         """Bool `[batch, seq]` on the CPU: the positions of the prompt's own tokens."""
         return self.roles == Role.CONTENT
 
+    @property
+    def mask_or_ones(self) -> Tensor:
+        """The mask `[batch, seq]`; all ones where there is none, so that every position is read."""
+        if self.mask is not None:
+            return self.mask
+        return torch.ones(self.roles.shape, dtype=torch.long, device=self.embeds.device)
+
     def positions(self, row: int, *roles: Role) -> list[int]:
         """The positions of `row` that have one of `roles`, ascending."""
         wanted = torch.isin(self.roles[row], torch.tensor(roles, dtype=self.roles.dtype))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -21,6 +23,13 @@ def test_positions_by_role() -> None:
     assert one.positions(1, Role.CONTENT) == [1, 2]
     assert one.positions(1, Role.END, Role.PAD) == [3, 4]
     assert one.content.tolist() == [[False, True, True, False, False]] * 3
+
+
+def test_without_a_mask_every_position_is_read() -> None:
+    one = stream()
+    mask = torch.tensor([[1, 1, 1, 1, 0]] * 3)
+    assert torch.equal(one.mask_or_ones, torch.ones(3, 5))
+    assert dataclasses.replace(one, mask=mask).mask_or_ones is mask
 
 
 def test_replacing_leaves_the_original_alone() -> None:
