@@ -58,12 +58,18 @@ def unwanted_subspaces(
 def pooled_subspaces(
     encoder: Encoder, phrases: Sequence[str], template: str, neutral: str | None, rank: int | None
 ) -> dict[str, Subspace]:
-    """Per stream the span of the unwanted phrases' sentence vectors, centred as above (ours)."""
+    """Per stream the span of the pooled vectors that the denoiser would read of the unwanted
+    phrases, centred as above (ours). Streams whose pooled vector is not read are left out."""
+    centre = [] if neutral is None else [template.format(neutral)]
+    encoded = encoder.encode([*centre, *(template.format(phrase) for phrase in phrases)])
     found = {}
-    for name, vectors in encoder.pooled([template.format(p) for p in phrases]).items():
-        if neutral is not None:
-            vectors = vectors - encoder.pooled([template.format(neutral)])[name]
-        found[name] = Subspace.span(vectors, rank=rank)
+    for stream in encoded.streams:
+        if not stream.pooled_read or stream.pooled is None:
+            continue
+        vectors = stream.pooled.float()
+        if centre:
+            vectors = vectors[1:] - vectors[:1]
+        found[stream.name] = Subspace.span(vectors, rank=rank)
     return found
 
 

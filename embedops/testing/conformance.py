@@ -1,125 +1,24 @@
-"""What every adapter must hold: a test class that a family's adapter is run through.
-
-    from embedops.testing import Case, Conformance
-
-    class TestMine(Conformance):
-        cases = (Case("mine", build_a_tiny_pipeline, inputs={"height": 16, "width": 16}),)
-
-The pipelines are tiny, with random weights, so that nothing is downloaded; their tokenizer knows
-the words of `WORDS`, each as one token. Needs pytest.
-"""
+"""The tests that every adapter passes."""
 
 from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
-from embedops.edits import Edit, Trace, Window
-from embedops.encoders import Encoder
 from embedops.errors import GuardError
-from embedops.extension import Plugin, PluginConfig
+from embedops.extension import plugin, plugins
 from embedops.families import adapter_for
 from embedops.session import attach
-from embedops.streams import Conditioning, Role
-
-WORDS = "a photo of pistol cat dog on the table beach red".split()
-
-PISTOL, CAT = "a photo of a pistol", "a photo of a cat"
-DOG = "a dog on the table"
-LONGER = "a red cat on a table of the beach"
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One pipeline and how to call it.
-
-    Attributes:
-        name: what the tests call it: the pipeline's class, as a rule.
-        build: makes the pipeline, the same weights at every call, in evaluation mode.
-        inputs: arguments of every call beside the prompt, such as the size.
-        guided: arguments that switch guidance on; empty where the model has none.
-        unguided: arguments that switch it off.
-        negative: whether it takes negative prompts.
-        images: the argument for several pictures or videos a prompt; None where it has none.
-        per_row: arguments of `inputs` that are lists of one entry a prompt and are repeated.
-        steps: denoising steps of a call.
-        tolerance: largest difference where bits may differ: another batch size, another length.
-        skip: by name of a test why upstream cannot do what it asks.
-    """
-
-    name: str
-    build: Callable[[], Any]
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    guided: Mapping[str, Any] = field(default_factory=lambda: {"guidance_scale": 4.0})
-    unguided: Mapping[str, Any] = field(default_factory=lambda: {"guidance_scale": 1.0})
-    negative: bool = True
-    images: str | None = "num_images_per_prompt"
-    per_row: tuple[str, ...] = ()
-    steps: int = 3
-    tolerance: float = 1e-4
-    skip: Mapping[str, str] = field(default_factory=dict)
-
-    def run(self, pipe: Any, prompts: Sequence[str], **settings: Any) -> Tensor:
-        """One call with fixed noise: latents `[rows, ...]` in float32."""
-        rows = len(prompts) * settings.get(self.images or "", 1)
-        inputs = {**self.inputs, **self.guided, **settings}
-        # Some pipelines write into the lists that they are given.
-        inputs = {k: list(v) if isinstance(v, list) else v for k, v in inputs.items()}
-        inputs |= {name: [inputs[name]] * len(prompts) for name in self.per_row}
-        output = pipe(
-            prompt=list(prompts),
-            num_inference_steps=self.steps,
-            generator=[torch.Generator().manual_seed(seed) for seed in range(rows)],
-            output_type="latent",
-            **inputs,
-        )
-        drawn = output.images if hasattr(output, "images") else output.frames
-        return torch.as_tensor(drawn).float().cpu()
-
-
-class ReadAsConfig(PluginConfig):
-    """What to read instead, for which prompts, and when."""
-
-    instead: str | None = CAT
-    where: str = "pistol"
-    start: float = 0.0
-    stop: float = 1.0
-    negative: str | None = None
-
-
-class ReadAs(Plugin[ReadAsConfig]):
-    """Lets prompts that hold a word read as another prompt, or as themselves."""
-
-    name: ClassVar[str] = "read-as"
-    Config: ClassVar[type[PluginConfig]] = ReadAsConfig
-
-    def edit(self, conditioning: Conditioning, encoder: Encoder) -> Edit:
-        config = self.config
-        window = Window(config.start, config.stop)
-        windows = tuple(window if config.where in p else None for p in conditioning.prompts)
-        new = conditioning
-        if config.instead is not None:
-            texts = [
-                prompt if held is None else config.instead
-                for prompt, held in zip(conditioning.prompts, windows, strict=True)
-            ]
-            new = encoder.encode(texts).avoiding(conditioning.negative)
-        if config.negative is not None:
-            new = new.avoiding(encoder.encode_negative([config.negative] * len(conditioning)))
-        return Edit(new, windows, tuple(Trace(self.name, w is not None, w) for w in windows))
-
-
-def read_as(instead: str | None = CAT, **settings: Any) -> ReadAs:
-    """The plugin with some settings."""
-    return ReadAs(ReadAsConfig(instead=instead, **settings))
+from embedops.streams import Role
+from embedops.testing.case import CAT, DOG, LONGER, PISTOL, WORDS, Case
+from embedops.testing.read_as import read_as
 
 
 class Conformance:
@@ -153,8 +52,8 @@ class Conformance:
     def test_nothing_to_edit_is_bit_exact(self, case: Case) -> None:
         pipe = _built(case)
         before = _plain(case, PISTOL, DOG)
-        for plugins in ((), (read_as(where="nowhere"),)):
-            with attach(pipe, *plugins):
+        for stack in ((), (read_as(where="nowhere"),)):
+            with attach(pipe, *stack):
                 assert torch.equal(case.run(pipe, [PISTOL, DOG]), before)
 
     def test_the_same_embeddings_are_bit_exact(self, case: Case) -> None:
@@ -276,6 +175,47 @@ class Conformance:
         expected = case.run(pipe, [CAT, DOG])
         with attach(pipe, read_as()):
             assert torch.equal(case.run(pipe, [PISTOL, DOG]), expected)
+
+    def test_a_compiled_denoiser_keeps_its_graph(self, case: Case) -> None:
+        graphs = 0
+
+        def count(graph: torch.fx.GraphModule, _inputs: object) -> Any:
+            nonlocal graphs
+            graphs += 1
+            return graph.forward
+
+        torch.compiler.reset()
+        pipe = case.build()
+        for name in adapter_for(pipe).denoisers:
+            if getattr(pipe, name, None) is not None:
+                setattr(pipe, name, torch.compile(getattr(pipe, name), backend=count))
+        expected = case.run(pipe, [CAT, DOG])
+        compiled = graphs
+        assert compiled > 0
+        with attach(pipe, read_as(stop=0.5)):
+            case.run(pipe, [PISTOL, DOG])
+        with attach(pipe, read_as()):
+            assert torch.equal(case.run(pipe, [PISTOL, DOG]), expected)
+        assert graphs == compiled
+
+    def test_every_installed_plugin(self, case: Case) -> None:
+        pipe = _built(case)
+        before = _plain(case, PISTOL, DOG)
+        for info in plugins():
+            if "phrases" not in info.options:
+                continue
+            idle = [plugin(info.name, phrases=())]
+            if "strength" in info.options:
+                idle.append(plugin(info.name, phrases=["a pistol"], strength=0.0))
+            for nothing in idle:
+                with attach(pipe, nothing):
+                    assert torch.equal(case.run(pipe, [PISTOL, DOG]), before), nothing
+            with attach(pipe, plugin(info.name, phrases=["a pistol"])) as session:
+                drawn = case.run(pipe, [PISTOL, DOG])
+            assert bool(torch.isfinite(drawn).all()), info.name
+            for row, steps in enumerate(session.report.steps):
+                assert session.report.verdicts[row].checked
+                assert torch.equal(drawn[row], before[row]) == (not steps), info.name
 
     def test_two_threads_with_the_same_weights(self, case: Case) -> None:
         pipe, other = _built(case), case.build()
