@@ -53,7 +53,7 @@ class Swap:
         self._bundle = bundle
         self._shape = shape
         self._layouts: dict[tuple[int, ...], tuple[Layout, list[Value]]] = {}
-        self._assembled: dict[tuple[tuple[int, ...], Pattern], Bundle] = {}
+        self._assembled: dict[tuple[tuple[int, ...], Pattern], dict[str, Value]] = {}
         self._tables: dict[int, tuple[Pattern, ...]] = {}
         self._taken = False  # a call with the positive side alone was seen
 
@@ -185,10 +185,12 @@ class Swap:
         # Upstream tiles the masks of several prompts where it interleaves their embeddings.
         return _is_mask(name) and _equal(found, expected.repeat(self.repeat, 1))
 
-    def _assemble(self, values: Sequence[Value], layout: Layout, pattern: Pattern) -> Bundle:
-        positive = self._bundle(0, "positive") or {}
+    def _assemble(
+        self, values: Sequence[Value], layout: Layout, pattern: Pattern
+    ) -> dict[str, Value]:
+        own = self._bundle(0, layout[0]) or self._bundle(0, "positive") or {}
         result: Bundle = {}
-        for (name, example), value in zip(positive.items(), values, strict=True):
+        for (name, example), value in zip(own.items(), values, strict=True):
             if isinstance(value, list):
                 result[name] = list(value)
             elif value is None and isinstance(example, Tensor):
@@ -200,11 +202,17 @@ class Swap:
             for version in sorted(set(pattern) - {0}):
                 self._fill(result, side, block * self.rows, version, pattern)
         return {
-            name: value
-            if isinstance(value, list)
-            else value.movedim(0, self._shape.batch_dims.get(name, 0))
-            for name, value in result.items()
+            name: self._as_passed(name, new, old)
+            for (name, new), old in zip(result.items(), values, strict=True)
         }
+
+    def _as_passed(self, name: str, new: Tensor | list[Tensor], old: Value) -> Value:
+        """`new` `[rows, ...]` in the form in which the pipeline passes `old`."""
+        if isinstance(new, list):
+            return new
+        if old is None and bool(new.all()):
+            return None  # the denoiser takes another path with a mask than without
+        return new.movedim(0, self._shape.batch_dims.get(name, 0))
 
     def _fill(self, result: Bundle, side: Side, start: int, version: int, pattern: Pattern) -> None:
         tensors = self._bundle(version, side)

@@ -33,15 +33,19 @@ def unwanted_subspaces(
     Raises:
         ConfigError: a phrase has no tokens of its own in some stream.
     """
-    before, after = template.split("{}")
-    parts = encoder.encode([before or " ", after or " "])
+    # Spaces at the edges would be tokens to some encoders: inside a prompt they belong to a word.
+    around = [part.strip() for part in template.split("{}")]
+    parts = encoder.encode([part or " " for part in around])
     words = [template.format(phrase) for phrase in ([] if neutral is None else [neutral])]
     words += [template.format(phrase) for phrase in phrases]
     encoded = encoder.encode(words)
     found: dict[str, Subspace] = {}
     for stream in encoded.streams:
-        edges = _content_counts(parts, stream.name)
-        rows = [_own_rows(encoded, stream.name, row, *edges) for row in range(len(words))]
+        before, after = (
+            len(parts.stream(stream.name).positions(row, Role.CONTENT)) if part else 0
+            for row, part in enumerate(around)
+        )
+        rows = [_own_rows(encoded, stream.name, row, before, after) for row in range(len(words))]
         if neutral is not None:
             centre = rows.pop(0).mean(0)
             rows = [row - centre for row in rows]
@@ -71,12 +75,6 @@ def pooled_subspaces(
             vectors = vectors[1:] - vectors[:1]
         found[stream.name] = Subspace.span(vectors, rank=rank)
     return found
-
-
-def _content_counts(parts: Conditioning, stream: str) -> tuple[int, int]:
-    roles = parts.stream(stream)
-    first, second = (len(roles.positions(row, Role.CONTENT)) for row in (0, 1))
-    return first, second
 
 
 def _own_rows(encoded: Conditioning, name: str, row: int, before: int, after: int) -> Tensor:
