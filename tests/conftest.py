@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from support_matrix import SupportMatrix
 
 warnings.filterwarnings("ignore", message=".*torchvision.*")
 
@@ -20,6 +21,15 @@ hypothesis.settings.load_profile("embedops")
 
 # The models are tiny: handing work to a second thread costs more than it saves.
 torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-support", action="store_true", help="Write the support matrix anew.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(SupportMatrix(config), "support-matrix")
+
 
 Draw = Callable[..., np.ndarray]
 

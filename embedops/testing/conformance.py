@@ -215,7 +215,13 @@ class Conformance:
             assert bool(torch.isfinite(drawn).all()), info.name
             for row, steps in enumerate(session.report.steps):
                 assert session.report.verdicts[row].checked
-                assert torch.equal(drawn[row], before[row]) == (not steps), info.name
+                if steps:
+                    assert not torch.equal(drawn[row], before[row]), info.name
+                else:
+                    # A longer text in the batch pads this row, which rounds otherwise.
+                    torch.testing.assert_close(
+                        drawn[row], before[row], atol=case.tolerance, rtol=0
+                    )
 
     def test_two_threads_with_the_same_weights(self, case: Case) -> None:
         pipe, other = _built(case), case.build()

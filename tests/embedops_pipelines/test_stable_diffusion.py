@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from conftest import Draw
 from diffusers import (
@@ -20,9 +21,15 @@ from PIL import Image
 from probe import say
 
 import embedops
+from embedops.testing import Case, Conformance
 
 PROMPTS = ["a photo of a pistol", "a dog on the table"]
 SAID = ["a cat on the beach", "a dog on the table"]
+
+
+class TestStableDiffusion(Conformance):
+    cases = (Case("StableDiffusionPipeline", tiny.stable_diffusion),)
+
 
 IMAGE = Image.new("RGB", (16, 16), "orange")
 MASK = Image.new("L", (16, 16), 255)
