@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from embedops.errors import GuardError
 from embedops.extension import plugin, plugins
@@ -19,6 +20,9 @@ from embedops.session import attach
 from embedops.streams import Role
 from embedops.testing.case import CAT, DOG, LONGER, PISTOL, WORDS, Case
 from embedops.testing.read_as import read_as
+
+
+_WAITING = ("aten::_local_scalar_dense", "aten::equal", "aten::nonzero", "aten::is_nonzero")
 
 
 class Conformance:
@@ -219,9 +223,17 @@ class Conformance:
                     assert not torch.equal(drawn[row], before[row]), info.name
                 else:
                     # A longer text in the batch pads this row, which rounds otherwise.
-                    torch.testing.assert_close(
-                        drawn[row], before[row], atol=case.tolerance, rtol=0
-                    )
+                    torch.testing.assert_close(drawn[row], before[row], atol=case.tolerance, rtol=0)
+
+    def test_steps_after_the_first_two_wait_for_nothing(self, case: Case) -> None:
+        pipe = _built(case)
+        with _waits(pipe) as plain:
+            case.run(pipe, [PISTOL, DOG])
+        with attach(pipe, read_as()), _waits(pipe) as edited:
+            case.run(pipe, [PISTOL, DOG])
+        assert len(plain) == len(edited)
+        settled = 2 * len(plain) // case.steps
+        assert edited[settled:] == plain[settled:]
 
     def test_two_threads_with_the_same_weights(self, case: Case) -> None:
         pipe, other = _built(case), case.build()
@@ -342,6 +354,45 @@ def _plain(case: Case, *prompts: str, **settings: Any) -> Tensor:
 def _denoisers(pipe: Any) -> list[Any]:
     parts = (getattr(pipe, name, None) for name in adapter_for(pipe).denoisers)
     return [part for part in parts if part is not None]
+
+
+class _Waits(TorchDispatchMode):
+    """Counts operations for which a program must wait for its device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self.count += func.overloadpacket._qualified_op_name in _WAITING
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _waits(pipe: Any) -> Iterator[list[int]]:
+    """Per call of the denoiser, how often it and its hooks wait for the device."""
+    counts: list[int] = []
+    mode = _Waits()
+
+    def begin(*_: object) -> None:
+        counts.append(-mode.count)
+
+    def end(*_: object) -> None:
+        counts[-1] += mode.count
+
+    handles = []
+    for denoiser in _denoisers(pipe):
+        # Around everybody else's hooks.
+        handles.append(denoiser.register_forward_pre_hook(begin, prepend=True))
+        handles.append(denoiser.register_forward_hook(end))
+    try:
+        with mode:
+            yield counts
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _louder(value: Any) -> Any:
