@@ -87,15 +87,17 @@ class Adapter(ABC):
         """
 
     def join(self, parts: Sequence[Observed]) -> Observed:
-        """The observations of one call as one: the default takes a second as the negative side."""
+        """The observations of one call as one: the default takes a second as the negative side,
+        where one text may stand for all rows."""
         first, *rest = parts
         if not rest or first.conditioning is None:
             return first
-        return replace(
-            first,
-            conditioning=first.conditioning.avoiding(rest[0].conditioning),
-            unnamed=rest[0].unnamed,
+        prompts = len(first.conditioning)
+        negative, unnamed = (
+            side.select([0] * prompts) if side is not None and len(side) == 1 else side
+            for side in (rest[0].conditioning, rest[0].unnamed)
         )
+        return replace(first, conditioning=first.conditioning.avoiding(negative), unnamed=unnamed)
 
     @abstractmethod
     def bundle(self, conditioning: Conditioning, inputs: Mapping[str, object]) -> Bundle:

@@ -82,7 +82,7 @@ class Swap:
         values = self._incoming(inputs)
         key = _identity(values)
         if key not in self._layouts:
-            recognised = self._recognised(values)
+            recognised = self._recognised(self._for_each(values))
             for oldest in list(self._layouts)[: 1 - _KEPT]:
                 del self._layouts[oldest]
                 self._assembled = {k: v for k, v in self._assembled.items() if k[0] != oldest}
@@ -109,16 +109,30 @@ class Swap:
         values = self._incoming(inputs)
         key = (_identity(values), pattern)
         if key not in self._assembled:
-            self._assembled[key] = self._assemble(values, layout, pattern)
+            self._assembled[key] = self._assemble(self._for_each(values), layout, pattern)
         longer: int | None = None
         for (name, new), old in zip(self._assembled[key].items(), values, strict=True):
             _put(changed, name, new)
-            if isinstance(new, Tensor) and isinstance(old, Tensor) and new.shape != old.shape:
-                longer = max(longer or 0, self._rows_first(name, new).shape[1])
+            if isinstance(new, Tensor) and isinstance(old, Tensor):
+                length, before = (self._rows_first(name, t).shape[1:] for t in (new, old))
+                longer = longer if length == before else max(longer or 0, length[0])
         return changed, longer
 
     def _incoming(self, inputs: Mapping[str, object]) -> list[Value]:
         return [_look_up(inputs, name) for name in self._bundle(0, "positive") or {}]
+
+    def _for_each(self, values: Sequence[Value]) -> list[Value]:
+        """`values` with one row for all prompts, such as one negative text, repeated for each:
+        some denoisers take it as it is."""
+        result: list[Value] = []
+        for name, value in zip(self._bundle(0, "positive") or {}, values, strict=True):
+            if isinstance(value, Tensor):
+                rows = self._rows_first(name, value)
+                if rows.shape[0] == 1:
+                    rows = rows.expand(self.rows, *rows.shape[1:])
+                value = rows.movedim(0, self._shape.batch_dims.get(name, 0))
+            result.append(value)
+        return result
 
     def _rows_first(self, name: str, tensor: Tensor) -> Tensor:
         return tensor.movedim(self._shape.batch_dims.get(name, 0), 0)
