@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from embedops.errors import GuardError
 from embedops.extension import plugin, plugins
@@ -20,9 +19,7 @@ from embedops.session import attach
 from embedops.streams import Role
 from embedops.testing.case import CAT, DOG, LONGER, PISTOL, WORDS, Case
 from embedops.testing.read_as import read_as
-
-
-_WAITING = ("aten::_local_scalar_dense", "aten::equal", "aten::nonzero", "aten::is_nonzero")
+from embedops.testing.watching import denoisers, louder, outputs, waits
 
 
 class Conformance:
@@ -75,9 +72,9 @@ class Conformance:
 
     def test_only_the_chosen_steps_are_edited(self, case: Case) -> None:
         pipe = _built(case)
-        with _outputs(pipe) as plain:
+        with outputs(pipe) as plain:
             case.run(pipe, [PISTOL, DOG])
-        with attach(pipe, read_as(start=0.5)) as session, _outputs(pipe) as edited:
+        with attach(pipe, read_as(start=0.5)) as session, outputs(pipe) as edited:
             case.run(pipe, [PISTOL, DOG])
         calls_a_step = len(plain) // session.report.total
         begun = calls_a_step * session.report.steps[0][0]
@@ -157,7 +154,7 @@ class Conformance:
         from peft import LoraConfig, inject_adapter_in_model
 
         pipe = case.build()
-        for denoiser in _denoisers(pipe):
+        for denoiser in denoisers(pipe):
             torch.manual_seed(3)
             config = LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False)
             # What `add_adapter` does, for denoisers that do not have it as well.
@@ -171,7 +168,7 @@ class Conformance:
         from diffusers import FirstBlockCacheConfig
 
         pipe = case.build()
-        cached = [d for d in _denoisers(pipe) if hasattr(d, "enable_cache")]
+        cached = [d for d in denoisers(pipe) if hasattr(d, "enable_cache")]
         if not cached:
             pytest.skip("the denoiser has no cache")
         for denoiser in cached:
@@ -227,11 +224,12 @@ class Conformance:
 
     def test_steps_after_the_first_two_wait_for_nothing(self, case: Case) -> None:
         pipe = _built(case)
-        with _waits(pipe) as plain:
+        with waits(pipe) as plain:
             case.run(pipe, [PISTOL, DOG])
-        with attach(pipe, read_as()), _waits(pipe) as edited:
+        with attach(pipe, read_as()), waits(pipe) as edited:
             case.run(pipe, [PISTOL, DOG])
         assert len(plain) == len(edited)
+        assert sum(edited) > sum(plain)  # what the pipeline passes is compared once
         settled = 2 * len(plain) // case.steps
         assert edited[settled:] == plain[settled:]
 
@@ -271,7 +269,7 @@ class Conformance:
             if calls == 2:
                 raise InterruptedError
 
-        handles = [d.register_forward_pre_hook(fail) for d in _denoisers(pipe)]
+        handles = [d.register_forward_pre_hook(fail) for d in denoisers(pipe)]
         with suppress(InterruptedError), attach(pipe, read_as()):
             case.run(pipe, [PISTOL, DOG])
         for handle in handles:
@@ -301,10 +299,10 @@ class Conformance:
 
     def test_a_callback_that_changes_the_text_is_noticed(self, case: Case) -> None:
         pipe = _built(case)
-        denoiser = _denoisers(pipe)[0]
+        denoiser = denoisers(pipe)[0]
 
         def change(_module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            return _louder(args), _louder(kwargs)
+            return louder(args), louder(kwargs)
 
         handle = denoiser.register_forward_pre_hook(change, with_kwargs=True)
         try:
@@ -326,7 +324,7 @@ class Conformance:
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
     def test_group_offloading(self, case: Case) -> None:
         pipe = case.build().to("cuda")
-        for denoiser in _denoisers(pipe):
+        for denoiser in denoisers(pipe):
             denoiser.enable_group_offload(
                 onload_device=torch.device("cuda"), offload_type="leaf_level"
             )
@@ -349,75 +347,3 @@ def _plain(case: Case, *prompts: str, **settings: Any) -> Tensor:
     if key not in _DRAWN:
         _DRAWN[key] = case.run(_built(case), prompts, **settings)
     return _DRAWN[key]
-
-
-def _denoisers(pipe: Any) -> list[Any]:
-    parts = (getattr(pipe, name, None) for name in adapter_for(pipe).denoisers)
-    return [part for part in parts if part is not None]
-
-
-class _Waits(TorchDispatchMode):
-    """Counts operations for which a program must wait for its device."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        self.count += func.overloadpacket._qualified_op_name in _WAITING
-        return func(*args, **(kwargs or {}))
-
-
-@contextmanager
-def _waits(pipe: Any) -> Iterator[list[int]]:
-    """Per call of the denoiser, how often it and its hooks wait for the device."""
-    counts: list[int] = []
-    mode = _Waits()
-
-    def begin(*_: object) -> None:
-        counts.append(-mode.count)
-
-    def end(*_: object) -> None:
-        counts[-1] += mode.count
-
-    handles = []
-    for denoiser in _denoisers(pipe):
-        # Around everybody else's hooks.
-        handles.append(denoiser.register_forward_pre_hook(begin, prepend=True))
-        handles.append(denoiser.register_forward_hook(end))
-    try:
-        with mode:
-            yield counts
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _louder(value: Any) -> Any:
-    """`value` with every batch of feature vectors in it scaled."""
-    if isinstance(value, Tensor):
-        return value * 1.5 if value.is_floating_point() and value.ndim > 1 else value
-    if isinstance(value, tuple | list):
-        return type(value)(_louder(v) for v in value)
-    if isinstance(value, dict):
-        return {k: _louder(v) for k, v in value.items()}
-    return value
-
-
-@contextmanager
-def _outputs(pipe: Any) -> Iterator[list[Tensor]]:
-    """What the denoiser returns inside the block, call by call."""
-    seen: list[Tensor] = []
-
-    def note(_module: object, _args: object, output: Any) -> None:
-        first = output[0] if isinstance(output, tuple) else output.sample
-        seen.append(torch.cat(first) if isinstance(first, list) else first.clone())
-
-    handles = [d.register_forward_hook(note) for d in _denoisers(pipe)]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
