@@ -80,6 +80,20 @@ class TextStream:
             return self.mask
         return torch.ones(self.roles.shape, dtype=torch.long, device=self.embeds.device)
 
+    @property
+    def pooled_vector(self) -> Tensor:
+        """`pooled` of an encoder whose sentence vector the denoiser reads, `[batch, pooled_dim]`.
+
+        Raises:
+            ConfigError: the stream has none.
+        """
+        if self.pooled is None:
+            raise ConfigError(
+                f"stream {self.name!r} has no pooled vector, and the denoiser reads one. Give it "
+                f"where the stream is made."
+            )
+        return self.pooled
+
     def positions(self, row: int, *roles: Role) -> list[int]:
         """The positions of `row` that have one of `roles`, ascending."""
         wanted = torch.isin(self.roles[row], torch.tensor(roles, dtype=self.roles.dtype))
