@@ -51,13 +51,12 @@ def inputs(width: int, count: int, seed: int = 0) -> tuple[Tensor, Tensor, Tenso
 
 def thin(tokens: Tensor, masked: Tensor, concepts: Subspace) -> Steered:
     """What the plugin computes for one prompt."""
-    count = masked.shape[0]
     mask = trigger_mask(masked, concepts, _ALPHA)
-    attended = tokens[: count + 2]
+    attended = tokens[: masked.shape[0] + 2]
     projected = steer(attended, Subspace.span(masked), concepts, "released")
-    safe = tokens.clone()
-    safe[1 : count + 1] = merge(attended[1:-1], projected[1:-1], mask)
-    return Steered(mask, safe, projected, removed_share(attended, projected))
+    z = removed_share(attended, projected)
+    at = 1 + mask.nonzero()[:, 0]
+    return Steered(mask, merge(tokens, projected[at], at), projected, z)
 
 
 def measure(width: int, count: int, turns: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from embedops.errors import ConfigError
 
 _LARGEST_CONDITION = 1e4
-"""Smallest to largest singular value, above which squaring them costs nothing in float32."""
+"""Largest to smallest singular value, up to which squaring them costs nothing in float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ class Subspace:
         exact, basis = self.matched(x)
         if exact.ndim != 2:
             return self._outside(exact.reshape(-1, self.dim)).reshape(exact.shape)
-        # The subtraction rides on the product: the part inside is never written out.
+        # One call: the part inside is subtracted by the product itself, and never written out.
         return torch.addmm(exact, exact @ basis.T, basis, alpha=-1)
 
     def _check_width(self, got: int, what: str) -> None:
@@ -152,10 +152,11 @@ class Subspace:
 def _independent_rows(rows: Tensor) -> Tensor | None:
     """An orthonormal basis of the span of clearly independent `rows`; None where they are not.
 
-    `L⁻¹ X` with `X Xᵀ = L Lᵀ`. It is orthonormal up to float64's rounding times the condition
-    number of `X Xᵀ`: within float32's for the condition numbers admitted here. That number is at
-    most `tr(X Xᵀ) · ‖L⁻¹‖²`, the Frobenius norm's square being the sum of the reciprocal
-    eigenvalues. The bound is `count²` times too large at worst, which costs time, never accuracy.
+    `L⁻¹ X` with `X Xᵀ = L Lᵀ`, orthonormal up to float64's rounding times `κ(X)²`: within
+    float32's for the condition numbers admitted. The Cholesky factor's diagonal can look harmless
+    where `X` is nearly singular, so `κ(X)` is bounded by `‖L‖ ‖L⁻¹‖` in the Frobenius norm, with
+    `‖L‖² = tr(X Xᵀ)`. Rounding apart, that is never too small, and at most `count` times too
+    large: some independent rows go the longer way.
     """
     count, dim = rows.shape
     if not 0 < count < dim:
@@ -167,7 +168,9 @@ def _independent_rows(rows: Tensor) -> Tensor | None:
     identity = torch.eye(count, dtype=rows.dtype)
     inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
     bound = math.sqrt(gram.trace()) * float(torch.linalg.vector_norm(inverse))
-    # NaN and infinity in the rows reach the diagonal of the Gram matrix, and fail this too.
+    # NaN and infinity in a row are in the trace too, and fail this comparison.
     if not bound < _LARGEST_CONDITION:
         return None
-    return inverse @ rows
+    # One product with the small inverse: a triangular solve of all columns takes twice as long.
+    basis: Tensor = inverse @ rows
+    return basis

@@ -41,12 +41,8 @@ class Examined:
 
     def safe_rows(self, tokens: Tensor, strength: float) -> Tensor:
         """`p_safe` of one prompt's token embeddings `[seq, dim]`, in their dtype."""
-        at = list(self.at)
-        safe = tokens.clone()
-        everywhere = torch.ones(len(at), dtype=torch.bool, device=tokens.device)
-        steered = self.steered.to(tokens.device)
-        safe[at] = merge(tokens[at].float(), steered, everywhere, strength).to(tokens.dtype)
-        return safe
+        at = torch.tensor(self.at, dtype=torch.long, device=tokens.device)
+        return merge(tokens, self.steered.to(tokens.device), at, strength)
 
     def trace(self) -> list[TokenTrace]:
         """One entry a token, in reading order."""

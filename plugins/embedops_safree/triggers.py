@@ -70,8 +70,8 @@ def find_triggers(
         ConfigError: a window has one token and `whole` is missing.
         GuardError: a distance is NaN or infinite.
     """
-    distance = concepts.distance(masked).double().cpu()
-    if not math.isfinite(float(distance.sum())):
+    distance = concepts.distance(masked).to("cpu", torch.float64)
+    if not all(map(math.isfinite, distance.tolist())):
         raise GuardError(
             "a prompt's distance to the concepts is NaN or infinite, so its tokens cannot be "
             "judged. Half precision overflows in some text encoders; load them in bfloat16 or "

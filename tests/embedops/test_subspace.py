@@ -55,6 +55,94 @@ def test_rank_is_revealed_where_vectors_depend_on_each_other() -> None:
     assert Subspace.span(torch.cat([tall, tall])).rank == 3
 
 
+def with_singular_values(values: torch.Tensor, dim: int, seed: int) -> torch.Tensor:
+    left = torch.linalg.qr(vectors(len(values), len(values), seed).double())[0]
+    right = torch.linalg.qr(vectors(dim, len(values), seed + 1).double())[0]
+    return left @ torch.diag(values) @ right.T
+
+
+@pytest.mark.parametrize("seed", range(8))  # a pivot that should be 0 is rounding, of any sign
+@pytest.mark.parametrize("scale", [1e-18, 1.0, 1e18])
+def test_rank_does_not_depend_on_the_unit(scale: float, seed: int) -> None:
+    base = vectors(3, 40, seed)
+    repeated = base[[0, 1, 2, 2, 1]]
+    assert Subspace.span(scale * base).rank == 3
+    space = Subspace.span(scale * repeated.double())
+    assert space.rank == 3
+    torch.testing.assert_close(space.project(base), base, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [2, 20])
+@pytest.mark.parametrize("decades", [0, 1, 2, 3, 3.9, 4, 5, 5.5, 7, 9])
+def test_the_basis_is_orthonormal_however_ill_conditioned_the_rows(
+    count: int, decades: float
+) -> None:
+    values = torch.logspace(0, -decades, count, dtype=torch.float64)
+    rows = with_singular_values(values, 60, int(10 * decades))
+    space = Subspace.span(rows)
+    basis = space.basis.double()
+    assert space.rank == int((values > 1e-6).sum())
+    identity = torch.eye(space.rank, dtype=torch.float64)
+    torch.testing.assert_close(basis @ basis.T, identity, atol=5e-7, rtol=0)
+    exact = torch.linalg.svd(rows, full_matrices=False).Vh[: space.rank]
+    torch.testing.assert_close(basis.T @ basis, exact.T @ exact, atol=5e-7, rtol=0)
+
+
+def test_rows_whose_cholesky_factor_looks_harmless_are_told_apart_from_independent_ones() -> None:
+    # Kahan's matrix: its diagonal says a condition of 1e2, its singular values say 1e7.
+    count, sine = 26, 0.84
+    cosine = math.sqrt(1 - sine**2)
+    scale = torch.diag(sine ** torch.arange(count, dtype=torch.float64))
+    upper = torch.ones(count, count, dtype=torch.float64).triu(1)
+    kahan = scale @ (torch.eye(count, dtype=torch.float64) - cosine * upper)
+    values = torch.linalg.svdvals(kahan)
+    assert kahan.diagonal().max() / kahan.diagonal().min() < 1e2
+    assert values[-2] / values[0] > 1e-3
+    assert values[-1] / values[0] < 5e-7
+    rows = torch.cat([kahan.T, torch.zeros(count, 8, dtype=torch.float64)], dim=1)
+    space = Subspace.span(rows)
+    assert space.rank == count - 1
+    basis = space.basis.double()
+    identity = torch.eye(count - 1, dtype=torch.float64)
+    torch.testing.assert_close(basis @ basis.T, identity, atol=5e-7, rtol=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([(24,), (3, 24), (2, 3, 24), (2, 0, 24)]))
+def test_any_leading_shape_is_kept(seed: int, shape: tuple[int, ...]) -> None:
+    space = Subspace.span(vectors(4, 24, seed))
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(seed + 1))
+    rows = x.reshape(-1, 24)
+    for got, each in (
+        (space.project(x), [space.project(row) for row in rows]),
+        (space.reject(x), [space.reject(row) for row in rows]),
+    ):
+        assert got.shape == shape
+        expected = torch.stack(each).reshape(shape) if each else torch.empty(shape)
+        torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+    assert space.distance(x).shape == shape[:-1]
+    torch.testing.assert_close(space.distance(x), space.reject(x).norm(dim=-1))
+
+
+def test_a_small_distance_beside_a_long_vector_is_not_lost() -> None:
+    # ‖x‖² − ‖x P‖² would be all rounding here: 1e6² against 1.
+    space = Subspace.span(torch.eye(8)[:3])
+    x = 1e6 * torch.eye(8)[:1] + torch.eye(8)[5:6]
+    torch.testing.assert_close(space.distance(x), torch.ones(1))
+
+
+def test_matched_brings_the_basis_to_the_vectors() -> None:
+    space = Subspace.span(vectors(3, 16, 0))
+    for dtype, expected in (
+        (torch.float16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ):
+        x, basis = space.matched(vectors(2, 16, 1).to(dtype))
+        assert x.dtype == basis.dtype == expected
+        assert torch.equal(basis.float(), space.basis)
+
+
 def test_a_limited_rank_keeps_the_dominant_directions() -> None:
     x = torch.diag(torch.tensor([5.0, 3.0, 0.1]))
     space = Subspace.span(x, rank=2)
@@ -100,8 +188,12 @@ def test_principal_angles_are_exact_also_where_small(angle: float) -> None:
 def test_errors_say_what_to_do() -> None:
     with pytest.raises(ConfigError, match="width 5, this subspace has width 6"):
         Subspace.span(torch.eye(6)[:1]).project(torch.zeros(2, 5))
-    with pytest.raises(ConfigError, match="NaN or infinity"):
-        Subspace.span(torch.tensor([[1.0, float("nan")]]))
+    for value in (float("nan"), float("inf"), float("-inf")):
+        for count in (1, 3, 9):  # fewer rows than columns, and more
+            rows = vectors(count, 6, 0)
+            rows[-1, 2] = value
+            with pytest.raises(ConfigError, match="NaN or infinity"):
+                Subspace.span(rows)
     with pytest.raises(ConfigError, match=r"got shape \(3,\)"):
         Subspace.span(torch.ones(3))
     with pytest.raises(ConfigError, match="rank must be at least 1"):

@@ -97,7 +97,7 @@ def test_rows(case: _Case) -> None:
 
 def test_merged_rows_keep_the_others_bits(case: _Case) -> None:
     flags = case["flag"]
-    merged = merge(case["E"], case.steered, flags)
+    merged = merge(case["E"], case.steered[flags], flags.nonzero()[:, 0])
     assert torch.equal(merged[~flags], case["E"][~flags])
     assert torch.equal(merged[flags], case.steered[flags])
 
