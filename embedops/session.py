@@ -356,10 +356,15 @@ def _outside_graph(hook: Callable[..., Any]) -> Callable[..., Any]:
     return disabled
 
 
-def _forward_names(module: nn.Module) -> list[str]:
+def _forward_names(module: nn.Module) -> tuple[str, ...]:
     """The names of the arguments of a module's forward."""
     inner = getattr(module, "_orig_mod", module)  # torch.compile's wrapper takes *args
-    return list(inspect.signature(type(inner).forward).parameters)[1:]
+    return _argument_names(type(inner).forward)
+
+
+@functools.lru_cache(maxsize=64)
+def _argument_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)[1:]
 
 
 def attach(pipe: Any, *plugins: AnyPlugin, policy: Policy = "fail-closed") -> Session:
