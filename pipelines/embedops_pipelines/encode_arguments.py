@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 SLOTS = ("prompt", "prompt_2", "prompt_3", "prompt_4")
@@ -51,6 +52,28 @@ def images_of(arguments: Mapping[str, Any]) -> int:
         if arguments.get(name) is not None:
             return int(arguments[name])
     return 1
+
+
+def call_defaults(
+    call: Callable[..., object], encode_prompt: Callable[..., object]
+) -> dict[str, Any]:
+    """What a pipeline's call passes to `encode_prompt` where its user says nothing, such as the
+    instruction before a text: the defaults of the two differ in places.
+
+    Args:
+        call: the pipeline class's `__call__`.
+        encode_prompt: its `encode_prompt`.
+    """
+    taken = inspect.signature(encode_prompt).parameters
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(call).parameters.items()
+        if name in taken
+        and parameter.default is not parameter.empty
+        and name not in SLOTS
+        and not name.startswith(("negative_", "num_"))
+        and not is_ready(name)
+    }
 
 
 def is_ready(name: str) -> bool:

@@ -15,7 +15,7 @@ from embedops.errors import GuardError
 from embedops.streams import Conditioning, Role
 from embedops_pipelines.encode_arguments import PROMPT_BREAK, SLOTS, is_ready, share_of
 from embedops_pipelines.said import Said, Values
-from embedops_pipelines.sequence_text import Frame, SequenceText
+from embedops_pipelines.sequence_text import SequenceText
 from embedops_pipelines.text_model import Encoding, Row, TextModel, model_presets
 
 if TYPE_CHECKING:
@@ -55,9 +55,11 @@ class FamilyEncoder:
     def encode_negative(self, texts: Sequence[str]) -> Conditioning:
         if self._family.encodes_in_parts:
             return self.encode(texts)
-        with torch.no_grad():
-            result, calls = self.run(self._asking(texts, negative=True))
-        negative = self._family.sides(result, 1)[1]
+        negative = None
+        if "negative_prompt" in inspect.signature(self._encode_prompt).parameters:
+            with torch.no_grad():
+                result, calls = self.run(self._asking(texts, negative=True))
+            negative = self._family.sides(result, 1)[1]
         if negative is None:
             raise GuardError(
                 f"{type(self._family.pipe).__name__} encodes no negative prompt, so there is no "
@@ -161,8 +163,7 @@ class FamilyEncoder:
             self._encode_prompt(**self._asking(_PROBES))
         for model in lacking:
             rows = [Row(e, i) for e in calls[model.name] for i in range(e.ids.shape[0])]
-            real = [[row.ids[p] for p in model.real(row)] for row in rows[:2]]
-            model.frame = Frame.between(*real)
+            model.learn_template(_PROBES, rows[: len(_PROBES)])
 
     def _asking(self, texts: Sequence[str], *, negative: bool = False) -> dict[str, Any]:
         """The call's arguments for other texts, one image each, without what was given ready."""

@@ -53,6 +53,8 @@ class SequenceText(TextModel):
 
     frame: Frame | None = None
     """None until it is learnt from the pipeline or from the tokenizer."""
+    lead: str = ""
+    """What of the frame is in the text's own first token: the space before a word."""
 
     def stream(
         self,
@@ -101,6 +103,21 @@ class SequenceText(TextModel):
             masked=torch.cat(masked),
             whole=torch.stack(whole),
         )
+
+    def content(self, text: str) -> list[int]:
+        prepared = self._prepared(text)
+        return self._ids(self.lead + prepared) if prepared else []
+
+    def learn_template(self, texts: Sequence[str], rows: Sequence[Row]) -> None:
+        """Take the frame from two texts without a common first or last token, as the pipeline
+        encoded them inside its template."""
+        real = [[row.ids[p] for p in self.real(row)] for row in rows]
+        frame = Frame.between(*real)
+        own = [[ids[p] for p in frame.content(ids)] for ids in real]
+        for lead in ("", " "):
+            if [self._ids(lead + text) for text in texts] == own:
+                self.lead = lead
+        self.frame = frame
 
     def learn_frame(self) -> None:
         """Take the frame from the tokenizer: for pipelines that use no template."""

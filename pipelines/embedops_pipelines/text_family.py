@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from embedops.families import Adapter, Observed
 from embedops.streams import Conditioning, TextStream
-from embedops_pipelines.encode_arguments import given_texts, images_of
+from embedops_pipelines.encode_arguments import call_defaults, given_texts, images_of
 from embedops_pipelines.family_encoder import EncodePrompt, FamilyEncoder
 from embedops_pipelines.said import Said, Values
 from embedops_pipelines.text_model import TextModel
@@ -44,7 +44,9 @@ class TextFamily(Adapter):
         """The streams of one side of the guidance."""
 
     def encoder(self) -> FamilyEncoder:
-        return FamilyEncoder(self, self.pipe.encode_prompt, {})
+        encode_prompt = self.pipe.encode_prompt
+        settings = call_defaults(type(self.pipe).__call__, encode_prompt)
+        return FamilyEncoder(self, encode_prompt, settings)
 
     def observe(
         self, encode_prompt: EncodePrompt, arguments: Mapping[str, Any]

@@ -211,8 +211,17 @@ class TextModel(ABC):
 
     def content(self, text: str) -> list[int]:
         """The ids of a text, whole and without any frame."""
+        return self._ids(self._prepared(text))
+
+    def _prepared(self, text: str) -> str:
+        """A text as the pipeline gives it to its tokenizer."""
         if hasattr(self._pipe, "maybe_convert_prompt"):
             text = self._pipe.maybe_convert_prompt(text, self.tokenizer)
+        if hasattr(self._pipe, "_text_preprocessing"):
+            (text,) = self._pipe._text_preprocessing(text)
+        return text
+
+    def _ids(self, text: str) -> list[int]:
         encoded = self.reader()(text, add_special_tokens=False, truncation=False, verbose=False)
         return list(encoded.input_ids)
 
