@@ -164,7 +164,10 @@ def noun_phrase(name: str | None, rng: np.random.Generator, wording: Wording) ->
 
 
 def caption(
-    scene: Scene, rng: np.random.Generator | None = None, wording: Wording | None = None
+    scene: Scene,
+    rng: np.random.Generator | None = None,
+    wording: Wording | None = None,
+    doing: str = "",
 ) -> str:
     """One wording of `scene`, lower case, without final punctuation.
 
@@ -172,6 +175,7 @@ def caption(
         scene: the picture's content.
         rng: source of the choices; a fixed seed when omitted.
         wording: how varied the text is; :data:`PLAIN` when omitted.
+        doing: what the objects do, said after the last of them.
     """
     rng = np.random.default_rng(0) if rng is None else rng
     wording = PLAIN if wording is None else wording
@@ -195,6 +199,8 @@ def caption(
     if pose:
         phrases = [_posed(p, pose, rng) for p in phrases]
     text = phrases[0] if len(phrases) == 1 else f"{phrases[0]} {_pick(rng, JOINS)} {phrases[1]}"
+    if doing:
+        text = f"{text} {doing}"
     ground = _pick(rng, world.BACKGROUNDS[scene.background]) if named_ground else ""
     if ground and rng.random() < 0.12:
         text = f"{ground}, {_framed(text, style, rng)}"

@@ -39,6 +39,25 @@ class Layout:
     angles: tuple[int, int] = (30, 40)
 
 
+@dataclass(frozen=True)
+class Placement:
+    """An object somewhere in the picture.
+
+    Attributes:
+        name: the object.
+        x: its centre, pixels from the left.
+        y: its centre, pixels from the top.
+        size: the sprite's side in pixels.
+        angle: degrees counter-clockwise.
+    """
+
+    name: str
+    x: int
+    y: int
+    size: int
+    angle: int = 0
+
+
 TIGHT = Layout()
 """What the denoiser learns: large objects, hardly any jitter."""
 
@@ -90,6 +109,30 @@ class Compositor:
             x = centre - size // 2 + int(shift[0])
             y = IMAGE_SIZE // 2 - size // 2 + int(shift[1])
             self._blend(canvas, mask, self._sprite(name, scene.style, angle, size), x, y)
+        picture = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
+        return picture, np.clip(mask[..., 0] * 255 + 0.5, 0, 255).astype(np.uint8)
+
+    def place(
+        self, background: str, variant: int, style: str, sprites: Sequence[Placement]
+    ) -> tuple[Pixels, Pixels]:
+        """Draw objects wherever they are, later ones in front.
+
+        Args:
+            background: key of :data:`world.BACKGROUNDS`.
+            variant: which of its pictures, modulo their number.
+            style: key of :data:`world.STYLES`.
+            sprites: the objects; what lies outside the picture is cut off.
+
+        Returns:
+            As :meth:`draw_with_mask`.
+        """
+        variants = self._grounds[background]
+        canvas = variants[variant % len(variants)].copy()
+        mask = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 1), np.float32)
+        for one in sprites:
+            sprite = self._sprite(one.name, style, one.angle, one.size)
+            half = one.size // 2
+            self._blend(canvas, mask, sprite, one.x - half, one.y - half)
         picture = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
         return picture, np.clip(mask[..., 0] * 255 + 0.5, 0, 255).astype(np.uint8)
 

@@ -1,0 +1,1 @@
+"""Moving pictures: an AnimateDiff motion adapter for the embedded model."""
