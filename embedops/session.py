@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -20,6 +19,7 @@ from embedops.features import FeatureEdit, Step
 from embedops.reports import Report, Verdict
 from embedops.resolve import resolve
 from embedops.schedule import Schedule
+from embedops.signatures import forward_names, named_arguments
 from embedops.swap import Shape, Swap
 
 Policy = Literal["fail-closed", "allow-unchecked"]
@@ -98,6 +98,7 @@ class Session:
             if hasattr(self._pipe, "check_inputs"):
                 self._wrap("check_inputs", self._begin)
             self._wrap("encode_prompt", self._encode_prompt)
+            self._wrap("progress_bar", self._denoise)
             self._wrap("maybe_free_model_hooks", self._finish)
         except BaseException:
             self.detach()
@@ -160,13 +161,21 @@ class Session:
         if call is None or call.done or (call.parts and not self._adapter.encodes_in_parts):
             call = _Call()
         self._follow_replaced_denoisers()
-        arguments = _arguments(original, args, kwargs)
+        arguments = named_arguments(original, args, kwargs)
         result, observed = self._adapter.observe(original, arguments)
         call.parts.append(observed)
         self._calls.current = call
         if not self._adapter.encodes_in_parts:
             self._resolve(call)
         return result
+
+    def _denoise(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """The pipeline's loop begins: some skip `encode_prompt` where embeddings are given."""
+        if getattr(self._calls, "current", None) is None:
+            self._unchecked()
+            self._calls.current = _Call()
+            self._calls.current.unchecked = True
+        return original(*args, **kwargs)
 
     def _resolve(self, call: _Call) -> None:
         """Ask the plugins, once all that the call encodes is known."""
@@ -246,7 +255,7 @@ class Session:
         call: _Call | None = getattr(self._calls, "current", None)
         if call is None or call.unchecked:
             return None
-        names = _forward_names(module)[: len(args)]
+        names = forward_names(module)[: len(args)]
         inputs = {**dict(zip(names, args, strict=True)), **kwargs}
         if call.swap is None:
             self._start(call, inputs)
@@ -337,34 +346,9 @@ class Session:
         return output
 
 
-def _arguments(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Any]:
-    """A call's arguments by name, with the defaults of those that were left out."""
-    signature = inspect.signature(function)
-    bound = signature.bind(*args, **kwargs)
-    bound.apply_defaults()
-    named = dict(bound.arguments)
-    for name, parameter in signature.parameters.items():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            named.update(named.pop(name))
-    return named
-
-
 def _outside_graph(hook: Callable[..., Any]) -> Callable[..., Any]:
     disabled: Callable[..., Any] = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]
     return disabled
-
-
-def _forward_names(module: nn.Module) -> tuple[str, ...]:
-    """The names of the arguments of a module's forward."""
-    inner = getattr(module, "_orig_mod", module)  # torch.compile's wrapper takes *args
-    return _argument_names(type(inner).forward)
-
-
-@functools.lru_cache(maxsize=64)
-def _argument_names(function: Callable[..., Any]) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)[1:]
 
 
 def attach(pipe: Any, *plugins: AnyPlugin, policy: Policy = "fail-closed") -> Session:

@@ -174,7 +174,9 @@ class FamilyEncoder:
             distinct = any(PROMPT_BREAK in text for text in texts)
             asked[name] = shares if number == 0 or distinct else None
             if f"negative_{name}" in asked or (negative and number == 0):
-                asked[f"negative_{name}"] = asked[name] if negative else None
+                # A list of its own: some pipelines write into those that they are given.
+                given = negative and asked[name] is not None
+                asked[f"negative_{name}"] = list(shares) if given else None
         for name in ("num_images_per_prompt", "num_videos_per_prompt"):
             if name in asked:
                 asked[name] = 1
