@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from embedops.errors import EmbedopsError
 from embedops.extension import unique_entry_points
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 ENTRY_POINTS = "embedops.evaluators"
 
@@ -25,14 +22,14 @@ class Reading(Protocol):
 
 
 class Evaluator(Protocol):
-    """Reads pictures.
+    """Reads pictures, or clips where that is what the model draws.
 
     An entry point in `embedops.evaluators`, named like the model, gives the class; its class method
     `load()` gives an object.
     """
 
-    def read(self, images: Sequence[Image]) -> Sequence[Reading]:
-        """One reading a picture, in order."""
+    def read(self, drawn: Sequence[Any]) -> Sequence[Reading]:
+        """One reading a picture (PIL), or a clip (a list of them), in order."""
 
 
 def evaluator_for(model: str) -> Evaluator | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
@@ -123,8 +124,18 @@ def save_png(image: Image.Image, path: Path, about: Mapping[str, str]) -> Path:
     return path
 
 
-def save_numbered(image: Image.Image, folder: Path, stem: str, about: Mapping[str, str]) -> Path:
-    """Write `image` as `NNNN-stem.png`, with the first number above those in `folder`.
+def save_gif(frames: Sequence[Image.Image], path: Path, about: str) -> Path:
+    """Write `frames` to `path` as a GIF that loops, with a comment inside."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames[0].save(path, "GIF", comment=about.encode(), **_moving(frames))
+    return path
+
+
+def save_numbered(
+    frames: Sequence[Image.Image], folder: Path, stem: str, about: Mapping[str, str]
+) -> Path:
+    """Write a picture, or the frames of a moving one, as `NNNN-stem.png`, with the first number
+    above those in `folder`. Several frames make an animated PNG.
 
     Nothing is overwritten, also where several processes write to one folder.
     """
@@ -135,7 +146,7 @@ def save_numbered(image: Image.Image, folder: Path, stem: str, about: Mapping[st
         path = folder / f"{number:04d}-{stem}.png"
         try:
             with path.open("xb") as file:
-                image.save(file, "PNG", pnginfo=_metadata(about))
+                frames[0].save(file, "PNG", pnginfo=_metadata(about), **_moving(frames))
         except FileExistsError:
             number += 1
         else:
@@ -147,6 +158,14 @@ def read_about(path: Path) -> dict[str, str]:
     with Image.open(path) as image:
         image.load()
         return {str(key): value for key, value in image.info.items() if isinstance(value, str)}
+
+
+def _moving(frames: Sequence[Image.Image], seconds: float = 1.2) -> dict[str, Any]:
+    """What makes a file of several frames loop, `seconds` a round; nothing for one frame."""
+    if len(frames) == 1:
+        return {}
+    duration = round(1000 * seconds / len(frames))
+    return {"save_all": True, "append_images": frames[1:], "duration": duration, "loop": 0}
 
 
 def _metadata(about: Mapping[str, str]) -> PngInfo:

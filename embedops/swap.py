@@ -246,6 +246,9 @@ class Swap:
             ours = self._rows_first(name, value)
             source = ours[_index(rows, ours)].to(into.device, into.dtype)
             if source.shape[1:] != into.shape[1:]:
+                if not masked and len(target) == into.shape[0]:
+                    result[name] = source  # no other text has to stand beside it
+                    continue
                 if not masked:
                     raise GuardError(
                         f"a text of {source.shape[1]} tokens cannot take the place of one of "

@@ -18,13 +18,25 @@ if TYPE_CHECKING:
     from embedops.reports import Report
 
 _STEPS = "num_inference_steps"
+_IMAGES, _VIDEOS = "num_images_per_prompt", "num_videos_per_prompt"
+
+
+Clip = list["Image"]
+"""The frames of a video."""
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """What one call made: the pictures of the first prompt, then those of the next, and so on."""
+    """What one call made: the pictures of the first prompt, then those of the next, and so on.
+
+    Attributes:
+        images: what a text-to-image pipeline drew.
+        clips: what a text-to-video pipeline drew.
+        report: what the session did; None without plugins.
+    """
 
     images: list[Image]
+    clips: list[Clip]
     report: Report | None
 
 
@@ -34,6 +46,7 @@ def call_settings(
     steps: int | None,
     guidance: float | None,
     shape: tuple[int | None, int | None] = (None, None),
+    frames: int | None = None,
 ) -> dict[str, Any]:
     """The keyword arguments for a pipeline's call; what is None is left to the pipeline.
 
@@ -47,6 +60,7 @@ def call_settings(
                 f"--{name} {length}: expected a multiple of 8, such as {-(-length // 8) * 8}."
             )
     wanted = {_STEPS: steps, "guidance_scale": guidance, "height": height, "width": width}
+    wanted["num_frames"] = frames
     given = {key: value for key, value in wanted.items() if value is not None}
     known = _parameters(pipe)
     for key in given:
@@ -58,6 +72,11 @@ def call_settings(
 def steps_of(pipe: Any, settings: Mapping[str, Any]) -> int:
     """The number of steps that a call with `settings` takes."""
     return int(settings.get(_STEPS, _parameters(pipe)[_STEPS].default))
+
+
+def makes_video(pipe: Any) -> bool:
+    """Whether the pipeline takes a number of frames."""
+    return "num_frames" in _parameters(pipe)
 
 
 def draw(
@@ -89,7 +108,8 @@ def draw(
     arguments = dict(settings)
     arguments["generator"] = [torch.Generator().manual_seed(seed) for seed in seeds]
     if len(seeds) != len(prompts):
-        arguments["num_images_per_prompt"] = len(seeds) // len(prompts)
+        several = _IMAGES if _IMAGES in known else _VIDEOS
+        arguments[several] = len(seeds) // len(prompts)
     if negative is not None:
         if "negative_prompt" not in known:
             raise ConfigError(
@@ -106,13 +126,13 @@ def draw(
     with embedops.attach(pipe, *plugins) if plugins else nullcontext() as session:
         result = pipe(list(prompts), **arguments)
         report = session.report if session is not None else None
-    images = getattr(result, "images", None)
-    if images is None:
+    images, clips = getattr(result, "images", None), getattr(result, "frames", None)
+    if images is None and not isinstance(clips, list):
         raise ConfigError(
             f"{type(pipe).__name__} makes no pictures but {type(result).__name__}. Call it from "
             f"Python; embedops.attach works there just the same."
         )
-    return Drawn(list(images), report)
+    return Drawn(list(images or ()), list(clips or ()), report)
 
 
 def _parameters(pipe: Any) -> Mapping[str, inspect.Parameter]:

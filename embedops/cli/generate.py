@@ -8,19 +8,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from embedops.cli import options
-from embedops.cli.draw import Drawn, call_settings, draw, steps_of
+from embedops.cli.draw import Clip, Drawn, call_settings, draw, makes_video, steps_of
 from embedops.cli.loading import is_shipped, open_pipeline
 from embedops.cli.output import progress, results, write_json
 from embedops.cli.stack import build_stack
 from embedops.extension import AnyPlugin
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 EXAMPLES = """
 Examples:
@@ -29,6 +26,7 @@ Examples:
     embedops generate "a gun and an apple" --plugin redact --concepts weapons
     embedops generate "a gun" -p redact -p safree -c weapons \\
         --set redact.strength=0.8
+    embedops generate "a rocket flying up at night" --model emoji-video
     embedops generate "a red kite" -p safree --phrases "a bird of prey" -s 7
 """
 
@@ -49,6 +47,9 @@ def generate(
     images: Annotated[int, typer.Option("--images-per-prompt", "-n", min=1)] = 1,
     height: Annotated[int | None, typer.Option(min=8, show_default=False)] = None,
     width: Annotated[int | None, typer.Option(min=8, show_default=False)] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames of a video.", show_default=False)
+    ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Prompts drawn at a time.")] = 4,
     out: Annotated[
         Path,
@@ -60,7 +61,7 @@ def generate(
     seed: options.Seed = 0,
     as_json: options.Json = False,
 ) -> None:
-    """Draw pictures, with plugins attached or without.
+    """Draw pictures, or moving ones with a text-to-video model, with plugins attached or without.
 
     Files are numbered and nothing is overwritten. The prompt, the seed, every setting, the versions
     and what the plugins did are written into each PNG file.
@@ -72,7 +73,12 @@ def generate(
     if is_shipped(model):
         steps = options.STEPS if steps is None else steps
         guidance = options.GUIDANCE if guidance is None else guidance
-    settings_of_call = call_settings(pipe, steps=steps, guidance=guidance, shape=(height, width))
+        if frames is None and makes_video(pipe):
+            frames = options.FRAMES
+    shape = (height, width)
+    settings_of_call = call_settings(
+        pipe, steps=steps, guidance=guidance, shape=shape, frames=frames
+    )
     common = {
         "model": model,
         "pipeline": type(pipe).__name__,
@@ -108,10 +114,11 @@ def generate(
 
 def _described(
     drawn: Drawn, prompts: Sequence[str], seeds: Sequence[int], negative: str | None
-) -> Iterator[tuple[Image, dict[str, Any]]]:
-    """Each picture of a call and what is to be known of it alone."""
+) -> Iterator[tuple[Clip, dict[str, Any]]]:
+    """The frames of each picture of a call and what is to be known of it alone."""
     each = len(seeds) // len(prompts)
-    for index, (picture, seed) in enumerate(zip(drawn.images, seeds, strict=True)):
+    pictures = drawn.clips or [[image] for image in drawn.images]
+    for index, (picture, seed) in enumerate(zip(pictures, seeds, strict=True)):
         row = index // each
         facts: dict[str, Any] = {
             "prompt": prompts[row],
@@ -128,9 +135,7 @@ def _described(
         yield picture, facts
 
 
-def _save(
-    picture: Image, folder: Path, facts: Mapping[str, Any], common: Mapping[str, Any]
-) -> Path:
+def _save(picture: Clip, folder: Path, facts: Mapping[str, Any], common: Mapping[str, Any]) -> Path:
     from embedops.pictures import save_numbered
 
     stem = re.sub(r"[^a-z0-9]+", "-", facts["prompt"].lower()).strip("-")[:48] or "picture"

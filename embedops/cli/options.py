@@ -99,7 +99,7 @@ Settings = Annotated[
         rich_help_panel="Plugins",
     ),
 ]
-STEPS, GUIDANCE = 20, 4.0
+STEPS, GUIDANCE, FRAMES = 20, 4.0, 8
 """What suits the models that are installed by name; others have defaults of their own."""
 
 Steps = Annotated[

@@ -14,6 +14,7 @@ from embedops.pictures import (
     Tile,
     comparison,
     read_about,
+    save_gif,
     save_numbered,
     save_png,
 )
@@ -87,15 +88,27 @@ def test_metadata_comes_back(tmp_path: Path) -> None:
 
 def test_numbers_go_on_and_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "0007-old.png").write_bytes(b"precious")
-    assert save_numbered(RED, tmp_path, "cat", {}).name == "0008-cat.png"
+    assert save_numbered([RED], tmp_path, "cat", {}).name == "0008-cat.png"
     assert (tmp_path / "0007-old.png").read_bytes() == b"precious"
 
 
 def test_writers_at_the_same_time_get_files_of_their_own(tmp_path: Path) -> None:
     def save(number: int) -> Path:
-        return save_numbered(RED.copy(), tmp_path, "cat", {"i": str(number)})
+        return save_numbered([RED.copy()], tmp_path, "cat", {"i": str(number)})
 
     with ThreadPoolExecutor(8) as pool:
         paths = list(pool.map(save, range(40)))
     assert len(set(paths)) == 40
     assert {read_about(path)["i"] for path in paths} == {str(i) for i in range(40)}
+
+
+def test_several_frames_make_moving_pictures(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), (30 * k, 0, 0)) for k in range(4)]
+    numbered = save_numbered(frames, tmp_path, "cat", {"prompt": "a cat"})
+    assert read_about(numbered)["prompt"] == "a cat"
+    for path in (numbered, save_gif(frames, tmp_path / "new" / "cat.gif", "made by us")):
+        with Image.open(path) as moving:
+            assert moving.n_frames == 4  # type: ignore[attr-defined]  # of animated formats
+            assert moving.info["loop"] == 0
+    with Image.open(tmp_path / "new" / "cat.gif") as moving:
+        assert moving.info["comment"] == b"made by us"

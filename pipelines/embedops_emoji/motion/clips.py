@@ -88,7 +88,9 @@ class Clip:
             ]
         )
 
-    def caption(self, rng: np.random.Generator | None = None, wording: Wording | None = None) -> str:
+    def caption(
+        self, rng: np.random.Generator | None = None, wording: Wording | None = None
+    ) -> str:
         """One wording of the clip; the plainest where nothing is given."""
         options = MOTIONS[self.motion]
         doing = options[0 if rng is None else int(rng.integers(len(options)))]
