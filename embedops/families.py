@@ -121,7 +121,7 @@ class Adapter(ABC):
 
     def lengthened(self, inputs: dict[str, object], length: int) -> dict[str, object]:
         """`inputs` with everything that is tied to the text's length made to fit `length` tokens,
-        after a longer text took the place of the pipeline's own."""
+        after a text of that length took the place of the pipeline's own."""
         return inputs
 
     def steps(self) -> int:

@@ -96,7 +96,7 @@ class Swap:
     ) -> tuple[dict[str, object], int | None]:
         """The denoiser's keyword inputs with the rows of `pattern` in place.
 
-        Returns them, and the length of the text where it exceeds what the pipeline passed.
+        Returns them, and the length of the text where it is not what the pipeline passed.
 
         Raises:
             GuardError: what the pipeline passes is not what was examined, or a text of another

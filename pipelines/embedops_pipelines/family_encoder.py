@@ -13,7 +13,13 @@ from torch import Tensor
 from embedops.encoders import LeaveOneOut
 from embedops.errors import GuardError
 from embedops.streams import Conditioning, Role
-from embedops_pipelines.encode_arguments import PROMPT_BREAK, SLOTS, is_ready, share_of
+from embedops_pipelines.encode_arguments import (
+    PROMPT_BREAK,
+    SLOTS,
+    given_texts,
+    is_ready,
+    share_of,
+)
 from embedops_pipelines.said import Said, Values
 from embedops_pipelines.sequence_text import SequenceText
 from embedops_pipelines.text_model import Encoding, Row, TextModel, model_presets
@@ -46,26 +52,29 @@ class FamilyEncoder:
         return found
 
     def encode(self, texts: Sequence[str]) -> Conditioning:
+        every = [*texts, *self._beside()]
         with torch.no_grad():
-            result, calls = self.run(self._asking(texts))
-        said = self.said(self._family.sides(result, 1)[0], calls, 0, len(texts))
-        self.remember(texts, said)
-        return self._family.conditioning(said, texts)
+            result, calls = self.run(self._asking(every))
+        said = self.said(self._family.sides(result, 1)[0], calls, 0, len(every))
+        self.remember(every, said)
+        return _first(self._family.conditioning(said, every), len(texts))
 
     def encode_negative(self, texts: Sequence[str]) -> Conditioning:
         if self._family.encodes_in_parts:
             return self.encode(texts)
         negative = None
         if "negative_prompt" in inspect.signature(self._encode_prompt).parameters:
+            every = [*texts, *self._beside("negative_")]
             with torch.no_grad():
-                result, calls = self.run(self._asking(texts, negative=True))
+                result, calls = self.run(self._asking(every, negative=True))
             negative = self._family.sides(result, 1)[1]
         if negative is None:
             raise GuardError(
                 f"{type(self._family.pipe).__name__} encodes no negative prompt, so there is no "
                 f"negative side to edit. Leave the plugin's negative prompt off."
             )
-        return self._family.conditioning(self.said(negative, calls, len(texts), len(texts)), texts)
+        said = self.said(negative, calls, len(every), len(every))
+        return _first(self._family.conditioning(said, every), len(texts))
 
     def pooled(self, texts: Sequence[str]) -> Mapping[str, Tensor]:
         self._learn_frames()
@@ -165,6 +174,18 @@ class FamilyEncoder:
             rows = [Row(e, i) for e in calls[model.name] for i in range(e.ids.shape[0])]
             model.learn_template(_PROBES, rows[: len(_PROBES)])
 
+    def _beside(self, side: str = "") -> list[str]:
+        """The call's own texts, where those that are to take their places must fit beside them.
+
+        One alone has no neighbours to fit.
+        """
+        if not self._family.pads_to_longest:
+            return []
+        prompts = given_texts(self._arguments) or []
+        if side:
+            prompts = given_texts(self._arguments, side, default="", rows=len(prompts)) or []
+        return prompts if len(prompts) > 1 else []
+
     def _asking(self, texts: Sequence[str], *, negative: bool = False) -> dict[str, Any]:
         """The call's arguments for other texts, one image each, without what was given ready."""
         asked = {k: v for k, v in self._arguments.items() if not is_ready(k)}
@@ -194,3 +215,7 @@ class FamilyEncoder:
             "do_classifier_free_guidance": False,
         }
         return {**{name: value for name, value in defaults.items() if name in known}, **asked}
+
+
+def _first(conditioning: Conditioning, count: int) -> Conditioning:
+    return conditioning if len(conditioning) == count else conditioning.select(range(count))

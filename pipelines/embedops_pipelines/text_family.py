@@ -28,6 +28,9 @@ class TextFamily(Adapter):
     """Whether the pipeline puts the text into a chat template or behind an instruction."""
     template_settings: ClassVar[tuple[str, ...]] = ()
     """Arguments of `encode_prompt` that change the template."""
+    pads_to_longest: ClassVar[bool] = False
+    """Whether texts are padded to the longest that is encoded with them, with no mask to hide it:
+    others are then encoded beside the call's own, so that they can take their places."""
     tiled: ClassVar[tuple[str, ...]] = ()
     """Returned masks that upstream repeats as `[p0, p1, p0, p1]` for several images a prompt."""
 

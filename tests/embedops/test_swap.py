@@ -119,7 +119,7 @@ def test_lists_of_a_tensor_a_prompt() -> None:
 
 
 @pytest.mark.parametrize("seq", [2, 5])
-def test_a_text_of_another_length_needs_a_mask(seq: int) -> None:
+def test_a_mask_lets_a_text_of_another_length_in(seq: int) -> None:
     given, instead = conditioning(1), conditioning(5, seq=seq)
     inputs: dict[str, object] = {"text": embeds(given), "text_mask": given.streams[0].mask}
     changed, longer = swap(given, instead, mask=True).replace(inputs, (1,))
@@ -127,8 +127,17 @@ def test_a_text_of_another_length_needs_a_mask(seq: int) -> None:
     assert changed["text"].shape == (1, length, DIM)  # type: ignore[attr-defined]
     assert changed["text_mask"].sum() == seq  # type: ignore[attr-defined]
     assert longer == (5 if seq == 5 else None)
+
+
+@pytest.mark.parametrize("seq", [2, 5])
+def test_without_a_mask_a_text_of_another_length_stands_alone(seq: int) -> None:
+    given, instead = conditioning(1, 2), conditioning(5, 6, seq=seq)
+    inputs: dict[str, object] = {"text": embeds(given)}
+    changed, length = swap(given, instead).replace(inputs, (1, 1))
+    assert torch.equal(changed["text"], embeds(instead))  # type: ignore[arg-type]
+    assert length == seq
     with pytest.raises(GuardError, match="no mask"):
-        swap(given, instead).replace(inputs, (1,))
+        swap(given, instead).replace(inputs, (1, 0))
 
 
 def test_what_was_not_examined_is_refused() -> None:
