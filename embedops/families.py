@@ -110,8 +110,9 @@ class Adapter(ABC):
             inputs: what the pipeline passes to the denoiser by keyword, for what is tied to it.
         """
 
-    def rows_per_prompt(self, images: int, inputs: Mapping[str, object]) -> int:
-        """Adjacent rows of the bundle's tensors for each prompt, on one side of the guidance."""
+    def rows_per_prompt(self, name: str, images: int, inputs: Mapping[str, object]) -> int:
+        """Adjacent rows of one of the bundle's tensors for each prompt, on one side of the
+        guidance: more than pictures where rows are repeated for each frame."""
         return images
 
     def is_step(self, inputs: Mapping[str, object]) -> bool:

@@ -302,7 +302,7 @@ class Session:
         shape = Shape(
             self._adapter.order,
             self._adapter.batch_dims,
-            self._adapter.rows_per_prompt(observed.images_per_prompt, inputs),
+            lambda name: self._adapter.rows_per_prompt(name, observed.images_per_prompt, inputs),
         )
         return Swap(schedule, bundle, shape)
 
@@ -317,16 +317,17 @@ class Session:
         call.open = []
         if not self._features or call.swap is None or call.resolved is None:
             return changed
-        readings = call.resolved[1].readings
+        observed, schedule = call.resolved
+        images = range(observed.images_per_prompt)
         for number, feature in self._features.items():
             rows = tuple(
-                row * call.swap.repeat + image
+                row * len(images) + image
                 for row, version in enumerate(pattern)
-                if number in readings[version].plugins
-                for image in range(call.swap.repeat)
+                if number in schedule.readings[version].plugins
+                for image in images
             )
             if rows:
-                step = Step(index, call.total, inputs, rows, call.swap.rows)
+                step = Step(index, call.total, inputs, rows, len(pattern) * len(images))
                 changed = feature.before(step, changed)
                 call.open.append((feature, step))
         return changed

@@ -25,7 +25,7 @@ class Shape:
 
     order: tuple[Side, Side]
     batch_dims: Mapping[str, int]
-    rows_per_prompt: int
+    rows_per_prompt: Callable[[str], int]
 
 
 class Swap:
@@ -57,15 +57,13 @@ class Swap:
         self._tables: dict[int, tuple[Pattern, ...]] = {}
         self._taken = False  # a call with the positive side alone was seen
 
-    @property
-    def repeat(self) -> int:
-        """Adjacent rows of the denoiser's batch for each prompt."""
-        return self._shape.rows_per_prompt
+    def _repeat(self, name: str) -> int:
+        """Adjacent rows of a tensor for each prompt."""
+        return self._shape.rows_per_prompt(name)
 
-    @property
-    def rows(self) -> int:
-        """Rows of the denoiser's batch that belong to prompts, on one side of the guidance."""
-        return len(self._schedule.pieces) * self.repeat
+    def _rows(self, name: str) -> int:
+        """Rows of a tensor that belong to prompts, on one side of the guidance."""
+        return len(self._schedule.pieces) * self._repeat(name)
 
     def pattern(self, step: int, total: int) -> Pattern:
         """The reading of each prompt at a step."""
@@ -129,7 +127,7 @@ class Swap:
             if isinstance(value, Tensor):
                 rows = self._rows_first(name, value)
                 if rows.shape[0] == 1:
-                    rows = rows.expand(self.rows, *rows.shape[1:])
+                    rows = rows.expand(self._rows(name), *rows.shape[1:])
                 value = rows.movedim(0, self._shape.batch_dims.get(name, 0))
             result.append(value)
         return result
@@ -140,21 +138,22 @@ class Swap:
     def _recognised(self, values: Sequence[Value]) -> Layout:
         names = list(self._bundle(0, "positive") or {})
         counts = {
-            len(value) if isinstance(value, list) else self._rows_first(name, value).shape[0]
+            name: len(value) if isinstance(value, list) else self._rows_first(name, value).shape[0]
             for name, value in zip(names, values, strict=True)
             if value is not None
         }
-        blocks, rest = divmod(next(iter(counts), 0), self.rows)
-        if len(counts) != 1 or rest or blocks not in (1, 2):
+        found = {divmod(count, self._rows(name)) for name, count in counts.items()}
+        blocks, rest = found.pop() if len(found) == 1 else (0, 0)
+        if rest or blocks not in (1, 2):
             raise GuardError(
-                f"the denoiser was called with {sorted(counts)} rows of embeddings where the "
-                f"prompts make {self.rows}, or twice that with guidance. Another pipeline that "
-                f"shares this denoiser may be running in the same thread, or a callback changed "
-                f"the batch."
+                f"the denoiser was called with {counts} rows of embeddings where the prompts make "
+                f"{ {name: self._rows(name) for name in counts} }, or twice that with guidance. "
+                f"Another pipeline that shares this denoiser may be running in the same thread, or "
+                f"a callback changed the batch."
             )
         if blocks == 2:
-            start = self._shape.order.index("positive") * self.rows
-            self._check(self._differing(names, values, "positive", start))
+            block = self._shape.order.index("positive")
+            self._check(self._differing(names, values, "positive", block))
             return self._shape.order
         differing = self._differing(names, values, "positive", 0)
         # Two sides that say the same are told apart by their order: positive first.
@@ -177,27 +176,28 @@ class Swap:
             )
 
     def _differing(
-        self, names: Sequence[str], values: Sequence[Value], side: Side, start: int
+        self, names: Sequence[str], values: Sequence[Value], side: Side, block: int
     ) -> str | None:
-        """The first of `names` whose rows from `start` are not those of `side`; None if all are."""
+        """The first of `names` whose rows in `block` are not those of `side`; None if all are."""
         known = self._bundle(0, side) or {}
         for name, value in zip(names, values, strict=True):
-            if not self._same(name, value, known[name], start):
+            if not self._same(name, value, known[name], block):
                 return name
         return None
 
-    def _same(self, name: str, value: Value, expected: Tensor | list[Tensor], start: int) -> bool:
+    def _same(self, name: str, value: Value, expected: Tensor | list[Tensor], block: int) -> bool:
         if value is None:
             return isinstance(expected, Tensor) and bool(expected.all())
+        count, repeat = self._rows(name), self._repeat(name)
+        rows = slice(block * count, (block + 1) * count)
         if isinstance(value, list) or isinstance(expected, list):
-            rows = value[start : start + self.rows]
-            return all(_equal(row, expected[i // self.repeat]) for i, row in enumerate(rows))
-        found = self._rows_first(name, value)[start : start + self.rows]
+            return all(_equal(row, expected[i // repeat]) for i, row in enumerate(value[rows]))
+        found = self._rows_first(name, value)[rows]
         expected = self._rows_first(name, expected)
-        if _equal(found, expected.repeat_interleave(self.repeat, 0)):
+        if _equal(found, expected.repeat_interleave(repeat, 0)):
             return True
         # Upstream tiles the masks of several prompts where it interleaves their embeddings.
-        return _is_mask(name) and _equal(found, expected.repeat(self.repeat, 1))
+        return _is_mask(name) and _equal(found, expected.repeat(repeat, 1))
 
     def _assemble(
         self, values: Sequence[Value], layout: Layout, pattern: Pattern
@@ -208,13 +208,13 @@ class Swap:
             if isinstance(value, list):
                 result[name] = list(value)
             elif value is None and isinstance(example, Tensor):
-                ones = torch.ones_like(example[:1]).expand(len(layout) * self.rows, -1)
+                ones = torch.ones_like(example[:1]).expand(len(layout) * self._rows(name), -1)
                 result[name] = ones.clone()
             elif value is not None:
                 result[name] = self._rows_first(name, value).clone()
         for block, side in enumerate(layout):
             for version in sorted(set(pattern) - {0}):
-                self._fill(result, side, block * self.rows, version, pattern)
+                self._fill(result, side, block, version, pattern)
         return {
             name: self._as_passed(name, new, old)
             for (name, new), old in zip(result.items(), values, strict=True)
@@ -228,17 +228,18 @@ class Swap:
             return None  # the denoiser takes another path with a mask than without
         return new.movedim(0, self._shape.batch_dims.get(name, 0))
 
-    def _fill(self, result: Bundle, side: Side, start: int, version: int, pattern: Pattern) -> None:
+    def _fill(self, result: Bundle, side: Side, block: int, version: int, pattern: Pattern) -> None:
         tensors = self._bundle(version, side)
         if tensors is None:
             return
         covered = self._schedule.readings[version].rows
         users = [p for p, v in enumerate(pattern) if v == version]
-        rows = [covered.index(p) for p in users for _ in range(self.repeat)]
-        target = [start + p * self.repeat + i for p in users for i in range(self.repeat)]
         masked = any(map(_is_mask, tensors))
         for name, into in result.items():
-            value = tensors[name]
+            value, each = tensors[name], range(self._repeat(name))
+            start = block * self._rows(name)
+            rows = [covered.index(p) for p in users for _ in each]
+            target = [start + p * len(each) + i for p in users for i in each]
             if isinstance(into, list) or isinstance(value, list):
                 for position, row in zip(target, rows, strict=True):
                     into[position] = value[row].to(into[position].device, into[position].dtype)

@@ -9,7 +9,7 @@ from typing import Any
 SLOTS = ("prompt", "prompt_2", "prompt_3", "prompt_4")
 """Where pipelines with several text encoders take the text of each."""
 
-PROMPT_BREAK = "\x1e"
+PROMPT_BREAK = "\x03"
 """Stands between the texts of one row where its encoders are given different ones: the row is
 examined and rewritten as one text."""
 

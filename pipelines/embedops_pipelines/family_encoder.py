@@ -209,12 +209,14 @@ class FamilyEncoder:
         """`asked` with what `encode_prompt` requires and no call has given."""
         known = inspect.signature(self._encode_prompt).parameters
         defaults = {
+            **{name: None for name, one in known.items() if one.default is one.empty},
             "device": self._family.pipe._execution_device,
             "num_images_per_prompt": 1,
             "num_videos_per_prompt": 1,
             "do_classifier_free_guidance": False,
         }
-        return {**{name: value for name, value in defaults.items() if name in known}, **asked}
+        usable = {name for name, one in known.items() if one.kind is not one.VAR_KEYWORD}
+        return {**{k: v for k, v in defaults.items() if k in usable}, **asked}
 
 
 def _first(conditioning: Conditioning, count: int) -> Conditioning:

@@ -56,7 +56,7 @@ class ZImage(TextFamily):
         read = zip(stream.embeds, stream.mask_or_ones.bool(), strict=True)
         return {"cap_feats": [row[seen] for row, seen in read]}
 
-    def rows_per_prompt(self, images: int, inputs: Mapping[str, object]) -> int:
+    def rows_per_prompt(self, name: str, images: int, inputs: Mapping[str, object]) -> int:
         texts = inputs.get("cap_feats")
         if not isinstance(texts, list) or not texts:
             return images

@@ -54,7 +54,7 @@ def swap(
         return found
 
     dims = {"text": batch_dim} if batch_dim else {}
-    return Swap(schedule, bundle, Shape(order, dims, repeat))
+    return Swap(schedule, bundle, Shape(order, dims, lambda _: repeat))
 
 
 def embeds(given: Conditioning) -> Tensor:
