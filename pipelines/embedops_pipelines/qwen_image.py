@@ -28,6 +28,7 @@ class QwenImage(TextFamily):
         "QwenImageImg2ImgPipeline",
         "QwenImageInpaintPipeline",
         "QwenImageControlNetPipeline",
+        "QwenImageControlNetInpaintPipeline",
     )
     denoisers: ClassVar[tuple[str, ...]] = ("transformer",)
     companions: ClassVar[tuple[str, ...]] = ("controlnet",)

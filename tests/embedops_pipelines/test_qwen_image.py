@@ -37,6 +37,10 @@ class TestQwenImage(Conformance):
         (qwen_image.qwen_image_img2img, {"image": IMAGE, "strength": 0.7}),
         (qwen_image.qwen_image_inpaint, {"image": IMAGE, "mask_image": MASK, "strength": 0.7}),
         (qwen_image.qwen_image_controlnet, {"control_image": IMAGE}),
+        (
+            qwen_image.qwen_image_controlnet_inpaint,
+            {"control_image": IMAGE, "control_mask": MASK},
+        ),
     ],
 )
 def test_variants(build: Callable[[], Any], inputs: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import torch
 from diffusers import (
     AutoencoderKLQwenImage,
     FlowMatchEulerDiscreteScheduler,
+    QwenImageControlNetInpaintPipeline,
     QwenImageControlNetModel,
     QwenImageControlNetPipeline,
     QwenImageImg2ImgPipeline,
@@ -69,15 +70,25 @@ def qwen_image_inpaint(seed: int = 0) -> Any:
 
 def qwen_image_controlnet(seed: int = 0) -> Any:
     """A QwenImageControlNetPipeline."""
+    return _controlled(QwenImageControlNetPipeline, 0, seed)
+
+
+def qwen_image_controlnet_inpaint(seed: int = 0) -> Any:
+    """A QwenImageControlNetInpaintPipeline, whose ControlNet reads a mask as well."""
+    return _controlled(QwenImageControlNetInpaintPipeline, 4, seed)
+
+
+def _controlled(cls: Any, extra_channels: int, seed: int) -> Any:
     base = qwen_image(seed)
-    controlnet = QwenImageControlNetModel(**DENOISER)
+    controlnet = QwenImageControlNetModel(**DENOISER, extra_condition_channels=extra_channels)
     fill_zeros(controlnet)
-    return _ready(QwenImageControlNetPipeline(controlnet=controlnet.eval(), **base.components))
+    return _ready(cls(controlnet=controlnet.eval(), **base.components))
 
 
 def qwen_text_encoder() -> Qwen2_5_VLForConditionalGeneration:
     """A Qwen2.5-VL of `TEXT_DIM` dimensions."""
-    vocab_size = len(llm_tokenizer())
+    tokenizer = llm_tokenizer()
+    vocab_size = len(tokenizer)
     config = Qwen2_5_VLConfig(
         text_config={
             "vocab_size": vocab_size,
@@ -86,6 +97,8 @@ def qwen_text_encoder() -> Qwen2_5_VLForConditionalGeneration:
             "num_hidden_layers": 2,
             "num_attention_heads": 2,
             "num_key_value_heads": 2,
+            "bos_token_id": None,
+            "eos_token_id": tokenizer.eos_token_id,
             "rope_parameters": {
                 "rope_type": "default",
                 "rope_theta": 10000.0,
