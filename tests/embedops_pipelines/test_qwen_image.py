@@ -93,3 +93,26 @@ def test_one_negative_text_for_all_prompts() -> None:
     expected = draw(["a cat on the beach", "a dog"])
     with embedops.attach(pipe, say()):
         assert torch.equal(draw(["a pistol on the beach", "a dog"]), expected)
+
+
+def test_several_pictures_of_prompts_of_different_length() -> None:
+    """Upstream repeats the masks in another order than the states; ours go with their states."""
+    pipe = qwen_image.qwen_image()
+    read: list[torch.Tensor] = []
+    with embedops.attach(pipe, say()):
+        pipe.transformer.register_forward_pre_hook(
+            lambda _m, _a, kwargs: read.append(kwargs["encoder_hidden_states_mask"]),
+            with_kwargs=True,
+        )
+        pipe(
+            ["a pistol", "a big red dog on the table under a tree by a boat"],
+            num_images_per_prompt=2,
+            num_inference_steps=1,
+            output_type="latent",
+            **SIZE,
+        )
+    said = len(pipe.tokenizer("a cat on the beach").input_ids)
+    other = len(pipe.tokenizer("a big red dog on the table under a tree by a boat").input_ids)
+    around = int(read[0][0].sum()) - said
+    assert read[0][:2].sum(1).tolist() == [said + around] * 2
+    assert read[0].shape[1] == other + around
