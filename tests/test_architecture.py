@@ -122,15 +122,19 @@ def test_every_other_entry_point_gives_something() -> None:
             assert callable(getattr(importlib.import_module(module), attribute)), (group, target)
 
 
-def test_every_adapter_module_is_registered() -> None:
-    targets = {t.split(":")[0] for t in entry_points()["embedops.pipelines"].values()}
+def test_every_adapter_is_registered() -> None:
+    targets = set(entry_points()["embedops.pipelines"].values())
     defined = {
-        f"{file.parent.name}.{file.stem}"
+        f"{file.parent.name}.{file.stem}:{node.name}"
         for file in (ROOT / "pipelines" / "embedops_pipelines").glob("*.py")
         for node in tree_of(file).body
-        if isinstance(node, ast.ClassDef) and any(ast.unparse(b) == "Adapter" for b in node.bases)
+        if isinstance(node, ast.ClassDef)
+        and any(
+            isinstance(line, ast.AnnAssign) and ast.unparse(line.target) == "family"
+            for line in node.body
+        )
     }
-    assert defined <= targets
+    assert defined == targets
 
 
 def tracked() -> list[Path]:
