@@ -190,7 +190,8 @@ class Conformance:
         for name in adapter_for(pipe).denoisers:
             if getattr(pipe, name, None) is not None:
                 setattr(pipe, name, torch.compile(getattr(pipe, name), backend=count))
-        expected = case.run(pipe, [CAT, DOG])
+        for _ in range(2):  # some denoisers are traced anew in a second call
+            expected = case.run(pipe, [CAT, DOG])
         compiled = graphs
         assert compiled > 0
         with attach(pipe, read_as(stop=0.5)):
