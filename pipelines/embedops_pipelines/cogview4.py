@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from embedops.families import Bundle
-from embedops.streams import Conditioning, TextStream
-from embedops_pipelines.said import Said
-from embedops_pipelines.sequence_text import SequenceText
-from embedops_pipelines.text_family import TextFamily
-from embedops_pipelines.text_model import TextModel, hidden_state
+from embedops_pipelines.single_encoder import SingleEncoder
+from embedops_pipelines.text_model import States, hidden_state
 
 
-class CogView4(TextFamily):
+class CogView4(SingleEncoder):
     """Text-to-image pipelines of CogView4, with and without a control image.
 
     The denoiser reads the last state but one. Texts are padded on the left, to the longest of the
@@ -28,12 +23,5 @@ class CogView4(TextFamily):
     returns: ClassVar[tuple[str, ...]] = ("embeds", "negative_embeds")
     pads_to_longest: ClassVar[bool] = True
 
-    def text_models(self, lora_scale: float | None) -> Sequence[TextModel]:
-        states = hidden_state(-2)
-        return [SequenceText(self.pipe, "text_encoder", "tokenizer", states, lora_scale)]
-
-    def streams(self, said: Said) -> Sequence[TextStream]:
-        return [said.stream("text_encoder", said.values["embeds"])]
-
-    def bundle(self, conditioning: Conditioning, inputs: Mapping[str, object]) -> Bundle:
-        return {"encoder_hidden_states": conditioning.stream("text_encoder").embeds}
+    def states(self) -> States:
+        return hidden_state(-2)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from embedops.families import Bundle
-from embedops.streams import Conditioning, TextStream
-from embedops_pipelines.said import Said
-from embedops_pipelines.sequence_text import SequenceText
-from embedops_pipelines.text_family import TextFamily
-from embedops_pipelines.text_model import TextModel, hidden_state
+from embedops_pipelines.single_encoder import SingleEncoder
+from embedops_pipelines.text_model import States, hidden_state
 
 
-class Lumina2(TextFamily):
+class Lumina2(SingleEncoder):
     """The text-to-image pipeline of Lumina 2.
 
     The denoiser reads the last state but one of the system prompt and the prompt together; the
@@ -28,17 +23,7 @@ class Lumina2(TextFamily):
     templated: ClassVar[bool] = True
     template_settings: ClassVar[tuple[str, ...]] = ("system_prompt",)
     tiled: ClassVar[tuple[str, ...]] = ("mask",)
+    mask_argument: ClassVar[str | None] = "encoder_attention_mask"
 
-    def text_models(self, lora_scale: float | None) -> Sequence[TextModel]:
-        states = hidden_state(-2)
-        return [SequenceText(self.pipe, "text_encoder", "tokenizer", states, lora_scale)]
-
-    def streams(self, said: Said) -> Sequence[TextStream]:
-        return [said.stream("text_encoder", said.values["embeds"], mask=said.values["mask"])]
-
-    def bundle(self, conditioning: Conditioning, inputs: Mapping[str, object]) -> Bundle:
-        stream = conditioning.stream("text_encoder")
-        return {
-            "encoder_hidden_states": stream.embeds,
-            "encoder_attention_mask": stream.mask_or_ones,
-        }
+    def states(self) -> States:
+        return hidden_state(-2)

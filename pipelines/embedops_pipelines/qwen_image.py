@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from embedops.families import Bundle
-from embedops.streams import Conditioning, TextStream
-from embedops_pipelines.said import Said
-from embedops_pipelines.sequence_text import SequenceText
-from embedops_pipelines.text_family import TextFamily
-from embedops_pipelines.text_model import TextModel, hidden_state
+from embedops_pipelines.single_encoder import SingleEncoder
+from embedops_pipelines.text_model import States, hidden_state
 
 
-class QwenImage(TextFamily):
+class QwenImage(SingleEncoder):
     """Text-to-image, image-to-image, inpainting and ControlNet pipelines of Qwen-Image.
 
     The system prompt is cut off the states, the user's turn and what follows it are kept. Each
@@ -36,17 +31,7 @@ class QwenImage(TextFamily):
     returns: ClassVar[tuple[str, ...]] = ("embeds", "mask")
     templated: ClassVar[bool] = True
     tiled: ClassVar[tuple[str, ...]] = ("mask",)
+    mask_argument: ClassVar[str | None] = "encoder_hidden_states_mask"
 
-    def text_models(self, lora_scale: float | None) -> Sequence[TextModel]:
-        states = hidden_state(-1)
-        return [SequenceText(self.pipe, "text_encoder", "tokenizer", states, lora_scale)]
-
-    def streams(self, said: Said) -> Sequence[TextStream]:
-        return [said.stream("text_encoder", said.values["embeds"], mask=said.values["mask"])]
-
-    def bundle(self, conditioning: Conditioning, inputs: Mapping[str, object]) -> Bundle:
-        stream = conditioning.stream("text_encoder")
-        return {
-            "encoder_hidden_states": stream.embeds,
-            "encoder_hidden_states_mask": stream.mask_or_ones,
-        }
+    def states(self) -> States:
+        return hidden_state(-1)

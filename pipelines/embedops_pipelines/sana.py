@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from embedops.families import Bundle
-from embedops.streams import Conditioning, TextStream
-from embedops_pipelines.said import Said
-from embedops_pipelines.sequence_text import SequenceText
-from embedops_pipelines.text_family import TextFamily
-from embedops_pipelines.text_model import TextModel
+from embedops_pipelines.single_encoder import SingleEncoder
 
 
-class Sana(TextFamily):
+class Sana(SingleEncoder):
     """Pipelines of the Sana line with guidance, for images and for video.
 
     A long instruction stands before the prompt and not before the negative prompt; of its states
@@ -34,19 +28,7 @@ class Sana(TextFamily):
     templated: ClassVar[bool] = True
     template_settings: ClassVar[tuple[str, ...]] = ("complex_human_instruction",)
     tiled: ClassVar[tuple[str, ...]] = ("mask",)
-
-    def text_models(self, lora_scale: float | None) -> Sequence[TextModel]:
-        return [SequenceText(self.pipe, "text_encoder", "tokenizer", lora_scale=lora_scale)]
-
-    def streams(self, said: Said) -> Sequence[TextStream]:
-        return [said.stream("text_encoder", said.values["embeds"], mask=said.values["mask"])]
-
-    def bundle(self, conditioning: Conditioning, inputs: Mapping[str, object]) -> Bundle:
-        stream = conditioning.stream("text_encoder")
-        return {
-            "encoder_hidden_states": stream.embeds,
-            "encoder_attention_mask": stream.mask_or_ones,
-        }
+    mask_argument: ClassVar[str | None] = "encoder_attention_mask"
 
 
 class SanaSprint(Sana):

@@ -11,12 +11,11 @@ from torch.nn.utils.rnn import pad_sequence
 from embedops.families import Bundle, Side
 from embedops.streams import Conditioning, TextStream
 from embedops_pipelines.said import Said, Values
-from embedops_pipelines.sequence_text import SequenceText
-from embedops_pipelines.text_family import TextFamily
-from embedops_pipelines.text_model import TextModel, hidden_state
+from embedops_pipelines.single_encoder import SingleEncoder
+from embedops_pipelines.text_model import States, hidden_state
 
 
-class ZImage(TextFamily):
+class ZImage(SingleEncoder):
     """Text-to-image, image-to-image and inpainting pipelines of Z-Image.
 
     The denoiser reads the last state but one, template included, as a list of one tensor a picture
@@ -36,9 +35,8 @@ class ZImage(TextFamily):
     returns: ClassVar[tuple[str, ...]] = ("embeds", "negative_embeds")
     templated: ClassVar[bool] = True
 
-    def text_models(self, lora_scale: float | None) -> Sequence[TextModel]:
-        states = hidden_state(-2)
-        return [SequenceText(self.pipe, "text_encoder", "tokenizer", states, lora_scale)]
+    def states(self) -> States:
+        return hidden_state(-2)
 
     def sides(self, result: object, images: int) -> tuple[Values, Values | None]:
         positive, negative = super().sides(result, images)
