@@ -12,13 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from embedops.encoders import Encoder
 from embedops.errors import GuardError
 from embedops.extension import plugin, plugins
 from embedops.families import adapter_for
 from embedops.session import attach
-from embedops.streams import Role
+from embedops.streams import Conditioning, Role
 from embedops.testing.case import CAT, DOG, LONGER, PISTOL, WORDS, Case
-from embedops.testing.read_as import read_as
+from embedops.testing.read_as import Question, read_as
 from embedops.testing.watching import denoisers, louder, outputs, waits
 
 
@@ -279,8 +280,13 @@ class Conformance:
         assert torch.equal(case.run(pipe, [PISTOL, DOG]), before)
 
     def test_positions_and_sentence_vectors(self, case: Case) -> None:
-        encoder = adapter_for(_built(case)).encoder()
-        conditioning = encoder.encode([PISTOL, DOG])
+        asked = Question(self._check_answers)
+        with attach(_built(case), asked):
+            case.run(_built(case), [PISTOL, DOG])
+        assert asked.answered == 1
+
+    @staticmethod
+    def _check_answers(conditioning: Conditioning, encoder: Encoder) -> None:
         asked = encoder.leave_one_out(conditioning)
         sentences = encoder.pooled([PISTOL, CAT, DOG])
         assert {s.name for s in conditioning.streams} == set(asked) == set(sentences)

@@ -1,7 +1,8 @@
-"""The simplest plugin there is, to test what hosts plugins."""
+"""The simplest plugins there are, to test what hosts plugins."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from embedops.edits import Edit, Trace, Window
@@ -46,3 +47,21 @@ class ReadAs(Plugin[ReadAsConfig]):
 def read_as(instead: str | None = CAT, **settings: Any) -> ReadAs:
     """The plugin with some settings."""
     return ReadAs(ReadAsConfig(instead=instead, **settings))
+
+
+class Question(Plugin[PluginConfig]):
+    """Asks something of the batch and of the encoders in a call, and edits nothing."""
+
+    name: ClassVar[str] = "question"
+    Config: ClassVar[type[PluginConfig]] = PluginConfig
+
+    def __init__(self, ask: Callable[[Conditioning, Encoder], None]) -> None:
+        super().__init__(PluginConfig())
+        self._ask = ask
+        self.answered = 0
+
+    def edit(self, conditioning: Conditioning, encoder: Encoder) -> Edit:
+        self._ask(conditioning, encoder)
+        self.answered += 1
+        count = len(conditioning)
+        return Edit(conditioning, (None,) * count, (Trace(self.name, False, None),) * count)

@@ -79,7 +79,7 @@ class ClipText(TextModel):
 
     def leave_one_out(self, text: str, row: Row, positions: Sequence[int]) -> LeaveOneOut:
         content = self.content(text)
-        size = self.window
+        size = len(row.ids) - 2  # what fits between BOS and EOS
         windows = [content[i : i + size] for i in range(0, len(content), size)] or [[]]
         masked, whole = [], []
         with self.lora_scaled(), torch.no_grad():

@@ -23,6 +23,7 @@ States = Callable[[Any], Tensor]
 
 _WORD_STARTS = ("▁", "Ġ")
 _WORD_END = "</w>"
+_CONTINUED = "##"
 
 
 def last_hidden_state(output: Any) -> Tensor:
@@ -203,8 +204,12 @@ class TextModel(ABC):
     def vocabulary(self) -> tuple[str, ...]:
         """Whole words that are one token, lower case, most frequent first."""
         if self._words[0] != len(self.tokenizer):
-            by_id = sorted(self.tokenizer.get_vocab().items(), key=lambda item: item[1])
-            words = dict.fromkeys(word.lower() for token, _ in by_id if (word := _whole(token)))
+            vocabulary = self.tokenizer.get_vocab()
+            by_id = sorted(vocabulary, key=vocabulary.__getitem__)
+            # Word pieces mark what goes on with a word, the others what begins or ends one.
+            pieces = any(token.startswith(_CONTINUED) for token in by_id)
+            found = by_id if pieces else map(_whole, by_id)
+            words = dict.fromkeys(word.lower() for word in found if word)
             usable = tuple(w for w in words if len(w) > 2 and w.isascii() and w.isalpha())
             self._words = (len(self.tokenizer), usable)
         return self._words[1]

@@ -8,7 +8,7 @@ import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 
-def clip_config(tokenizer: Any, dim: int, projection: int = 16) -> CLIPTextConfig:
+def clip_config(tokenizer: Any, dim: int, projection: int = 16, length: int = 77) -> CLIPTextConfig:
     """Three layers of width `dim`."""
     return CLIPTextConfig(
         vocab_size=len(tokenizer),
@@ -17,6 +17,7 @@ def clip_config(tokenizer: Any, dim: int, projection: int = 16) -> CLIPTextConfi
         num_hidden_layers=3,
         num_attention_heads=4,
         projection_dim=projection,
+        max_position_embeddings=length,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
@@ -27,8 +28,10 @@ def clip(tokenizer: Any, dim: int) -> CLIPTextModel:
     return CLIPTextModel(clip_config(tokenizer, dim)).eval()
 
 
-def projected_clip(tokenizer: Any, dim: int, projection: int = 16) -> CLIPTextModelWithProjection:
+def projected_clip(
+    tokenizer: Any, dim: int, projection: int = 16, length: int = 77
+) -> CLIPTextModelWithProjection:
     """A CLIPTextModelWithProjection whose projected vector differs from text to text."""
-    model = CLIPTextModelWithProjection(clip_config(tokenizer, dim, projection))
+    model = CLIPTextModelWithProjection(clip_config(tokenizer, dim, projection, length))
     torch.nn.init.normal_(model.text_projection.weight, std=0.5)
     return model.eval()
