@@ -138,6 +138,12 @@ class ReAttention(FeatureEdit):
 
     def _damped(self, features: Tensor, opened: _Open) -> Tensor:
         edited = list(opened.edited)
+        if features.shape[0] != opened.rows + len(edited):
+            raise GuardError(
+                f"re-attention expects features of {opened.rows + len(edited)} rows, got "
+                f"{features.shape[0]}: this UNet folds frames into its batch. Leave `re_attention` "
+                f"off for this pipeline."
+            )
         safe, plain = features[edited], features[opened.rows :]
         result = features.clone()
         result[edited] = damp_low_frequencies(safe, plain, self._scale, self._radius)

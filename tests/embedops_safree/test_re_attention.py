@@ -8,6 +8,7 @@ import pytest
 import tiny
 import torch
 from conftest import Draw
+from families import animatediff, text_to_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -260,3 +261,21 @@ def test_in_a_compiled_unet(pipe: Any, draw: Draw, compiled_first: bool) -> None
         if not compiled_first:
             pipe.unet = torch.compile(pipe.unet, backend="eager")
         assert np.allclose(draw(pipe, PROMPTS), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("build", [animatediff.animatediff, text_to_video.text_to_video])
+def test_a_unet_over_frames_is_refused(build: Any) -> None:
+    moving = build()
+    call = {"num_frames": 3, "num_inference_steps": 2, "height": 16, "width": 16}
+
+    def clip() -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        return moving("a cat", generator=generator, output_type="latent", **call).frames
+
+    before = clip()
+    with (
+        pytest.raises(GuardError, match="re_attention"),
+        embedops.attach(moving, safree(re_attention_scale=0.2, self_validation=False)),
+    ):
+        moving(PROMPTS, **call)
+    assert torch.equal(clip(), before)
