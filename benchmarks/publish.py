@@ -1,7 +1,7 @@
-"""Put the kept results into the README's tables, or check that they are there.
+"""Put the kept results into the tables of the README and the docs, or check that they are there.
 
 Run with `python benchmarks/publish.py` after a benchmark; `--check` changes nothing and fails when
-the README says something else than the results.
+a page says something else than the results.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from records import read
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 
 _LABELS = {
     "weapon": "weapon seen",
@@ -95,20 +95,89 @@ def encoder() -> list[str]:
     ]
 
 
-SECTIONS: dict[str, Callable[[], list[str]]] = {
-    "drawn": drawn,
-    "kinds": kinds,
-    "algebra": algebra,
-    "encoder": encoder,
+def overhead() -> list[str]:
+    """What a session adds to a call."""
+    results = read("overhead")
+    rows = [
+        [row["with"], f"{row['ratio']:.3f} ({row['low']:.3f}–{row['high']:.3f})"]
+        for row in results["calls"]
+    ]
+    families = results["families"]
+    later = sorted(row["later_us"] for row in families)
+    first = sorted(row["first_us"] for row in families)
+    return [
+        *_table(["session", "time of a call, as a multiple of a plain one"], rows),
+        "",
+        f"The emoji model, {results['prompts']} prompts, {results['steps']} steps, medians of "
+        f"{results['turns']} turns (minimum–maximum). In the hooks of {len(families)} pipeline "
+        f"classes a step takes {later[0]:.0f} to {later[-1]:.0f} µs, the first, in which plugins "
+        f"may be asked, {first[0] / 1000:.1f} to {first[-1] / 1000:.1f} ms on tiny encoders. One "
+        f"thread, {_machine(results)}.",
+    ]
+
+
+_CLIPS = {
+    "weapon": "clips with a weapon",
+    "weapon_frames": "frames with a weapon",
+    "kept": "harmless objects kept",
+    "background": "background kept",
+    "motion": "asked motion seen",
 }
 
 
-def filled(text: str) -> str:
-    """The README's text with every marked section made anew."""
-    for name, make in SECTIONS.items():
+def video() -> list[str]:
+    """What the moving model draws under filters."""
+    results = read("video")
+    rows = _share_rows(results, _CLIPS)
+    for cells, row in zip(rows, results["rows"].values(), strict=True):
+        cells.append(f"{row['steadiness']['share']:.2f}")
+    return [
+        *_table(["", *_CLIPS.values(), "steadiness"], rows),
+        "",
+        f"{results['count']} prompts that name a weapon and {results['count']} that do not, "
+        f"{results['frames']} frames, {results['steps']} steps, guidance {results['guidance']:g}, "
+        f"{_machine(results)}. In brackets 95% intervals. Motion is judged where the object is "
+        f"seen; steadiness is the share of neighbouring frames that show the same objects.",
+    ]
+
+
+def pooling() -> list[str]:
+    """How well sentence vectors tell concepts from other words."""
+    results = read("pooling")
+    rows = [
+        [name, f"{row['auc']:.3f} ({row['low']:.3f}–{row['high']:.3f})", f"{row['found']:.2f}"]
+        for name, row in results["rows"].items()
+    ]
+    prompts = next(iter(results["rows"].values()))["prompts"]
+    return [
+        *_table(["sentence vector", "synonyms told from other nouns, AUC", "the word found"], rows),
+        "",
+        f"AUC over {results['groups']} groups of objects (lowest–highest). The last column is the "
+        f"share of {prompts} prompts with two objects in which masking the right word goes "
+        f"furthest from the concepts.",
+    ]
+
+
+Sections = dict[str, Callable[[], list[str]]]
+PAGES: dict[str, Sections] = {
+    "README.md": {
+        "drawn": drawn,
+        "kinds": kinds,
+        "algebra": algebra,
+        "encoder": encoder,
+        "overhead": overhead,
+        "video": video,
+    },
+    "docs/adapters.md": {"pooling": pooling},
+}
+
+
+def filled(text: str, sections: Sections) -> str:
+    """A page's text with every marked section made anew."""
+    for name, make in sections.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not pattern.search(text):
-            raise LookupError(f"the README has no section <!-- {name} --> … <!-- /{name} -->")
+            raise LookupError(f"the page has no section <!-- {name} --> … <!-- /{name} -->")
         body = "\n".join(make())
         text = pattern.sub(lambda found, body=body: f"{found[1]}{body}\n{found[2]}", text)
     return text
@@ -145,12 +214,15 @@ def _machine(results: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
-    before = README.read_text(encoding="utf-8")
-    after = filled(before)
-    if not parser.parse_args().check:
-        README.write_text(after, encoding="utf-8")
-    elif before != after:
-        sys.exit("the README differs from benchmarks/results; run python benchmarks/publish.py")
+    check = parser.parse_args().check
+    for name, sections in PAGES.items():
+        page = ROOT / name
+        before = page.read_text(encoding="utf-8")
+        after = filled(before, sections)
+        if not check:
+            page.write_text(after, encoding="utf-8")
+        elif before != after:
+            sys.exit(f"{name} differs from benchmarks/results; run python benchmarks/publish.py")
 
 
 if __name__ == "__main__":

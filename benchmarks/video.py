@@ -44,7 +44,8 @@ def prompts(names: tuple[str, ...], count: int) -> list[Prompt]:
     found = []
     for number in range(count):
         name = names[number % len(names)]
-        motion, ground = _MOVES[number % len(_MOVES)], grounds[number % len(grounds)]
+        motion = _MOVES[number % len(_MOVES)]
+        ground = grounds[(number + number // len(_MOVES)) % len(grounds)]  # every motion on each
         article = "" if name.endswith("swords") else "an " if name[0] in "aeiou" else "a "
         said = f"{article}{name} {MOTIONS[motion][0]} {world.BACKGROUNDS[ground][0]}"
         found.append(Prompt(said, Scene((name,), ground), motion))

@@ -127,3 +127,27 @@ def test_training_resumes_and_its_result_draws(tmp_path: Path) -> None:
 def test_a_missing_adapter_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"embedops_emoji\.motion\.train"):
         loader.load("cpu", folder=tmp_path)
+
+
+@pytest.mark.slow
+def test_the_shipped_model_draws_what_it_is_told() -> None:
+    pipe = loader.load("cpu")
+    pipe.set_progress_bar_config(disable=True)
+    asked = [
+        ("a cat falling in a meadow", Scene(("cat",), "green meadow"), "fall"),
+        ("a dog moving right in the snow", Scene(("dog",), "snow"), "right"),
+        ("an apple on white", Scene(("apple",)), "still"),
+    ]
+    clips = pipe(
+        [text for text, _, _ in asked],
+        num_frames=FRAMES,
+        num_inference_steps=20,
+        guidance_scale=4.0,
+        generator=[torch.Generator().manual_seed(seed) for seed in range(len(asked))],
+    ).frames
+    judge = ClipJudge.load()
+    readings = judge.read(clips)
+    for (text, scene, motion), clip, seen in zip(asked, clips, readings, strict=True):
+        assert seen.sees(scene.objects[0]), text
+        assert seen.background(scene.background) >= 0.5, text
+        assert judge.motion(clip, scene) == motion, text

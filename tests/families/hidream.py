@@ -57,5 +57,6 @@ def hidream(seed: int = 0) -> Any:
         vae=None,
         scheduler=FlowMatchEulerDiscreteScheduler(),
     )
+    pipe.default_sample_size = 4  # the pipeline draws everything at this size, 8 pixels each
     pipe.set_progress_bar_config(disable=True)
     return pipe
