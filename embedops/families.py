@@ -158,6 +158,6 @@ def adapter_for(pipe: object) -> Adapter:
     served = "; ".join(f"{name}: {', '.join(cls.pipelines)}" for name, cls in known.items())
     raise UnsupportedPipelineError(
         f"no adapter knows pipelines of class {type(pipe).__name__}. Supported: "
-        f"{served or 'none'}. To add a family, write an adapter (docs/adapters.md) and register it as an "
-        f"entry point in {ENTRY_POINTS!r}."
+        f"{served or 'none'}. To add a family, write an adapter (docs/adapters.md) and register it "
+        f"as an entry point in {ENTRY_POINTS!r}."
     )
