@@ -26,7 +26,7 @@ from embedops import Subspace
 from embedops_safree.steering import merge, removed_share, steer
 from embedops_safree.triggers import trigger_mask
 
-_WIDTHS = {768: 15, 1280: 15, 4096: 4}
+_WIDTHS = {768: 40, 1280: 40, 4096: 6}
 """Embedding widths, and how often the sides take turns there."""
 _TOKENS = (8, 20, 60)
 _CONCEPTS = 17
