@@ -37,7 +37,7 @@ def test_generate_writes_moving_pictures(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_moving_demo_convinces(run: Run, tmp_path: Path) -> None:
-    told = run("demo", "--video", "--out", tmp_path / "demo.gif", "--json").json
+    told = run("demo", "--video", "--prompts", "2", "--out", tmp_path / "demo.gif", "--json").json
     counts = {method["method"]: method for method in told["methods"]}
     assert counts["plain"]["weapons"] >= counts["plain"]["asked"] - 1
     assert counts["redact"]["weapons"] == 0
