@@ -124,6 +124,12 @@ def test_training_resumes_and_its_result_draws(tmp_path: Path) -> None:
     assert not torch.equal(cat, draw("a cat in the snow"))
 
 
+def test_what_is_shipped_is_small() -> None:
+    folder = Path(loader.__file__).parent / "weights"
+    sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
+    assert 1_000_000 < sum(sizes) < 4_000_000
+
+
 def test_a_missing_adapter_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"embedops_emoji\.motion\.train"):
         loader.load("cpu", folder=tmp_path)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedops_emoji.loader import load as load_image_model
-from embedops_emoji.loader import model_path
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +37,7 @@ def load(
     from embedops_emoji.motion.clips import MOTION_WORDS
     from embedops_emoji.motion.parts import ADAPTER_FOLDER, EMBEDDINGS_FILE, add_words, set_rows
 
-    home = folder or model_path()
+    home = folder or Path(__file__).parent / "weights"
     if not (home / EMBEDDINGS_FILE).is_file():
         raise FileNotFoundError(
             f"no motion adapter in {home}; reinstall the package, or train one with "
