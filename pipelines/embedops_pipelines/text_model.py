@@ -105,7 +105,9 @@ class TextModel(ABC):
         self._pipe = pipe
         self.name = name
         self.model = getattr(pipe, name)
-        self.tokenizer = getattr(pipe, tokenizer)
+        component = getattr(pipe, tokenizer)
+        # A processor holds its tokenizer beside what prepares pictures.
+        self.tokenizer = getattr(component, "tokenizer", component)
         self.states = states
         self.lora_scale = lora_scale
         self._cache: dict[str, Tensor] = {}
