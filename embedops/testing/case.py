@@ -61,5 +61,5 @@ class Case:
             output_type="latent",
             **inputs,
         )
-        drawn = output.images if hasattr(output, "images") else output.frames
+        drawn = output[0]
         return torch.as_tensor(drawn).float().cpu()

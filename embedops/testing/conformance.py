@@ -157,7 +157,11 @@ class Conformance:
         pipe = case.build()
         for denoiser in denoisers(pipe):
             torch.manual_seed(3)
-            config = LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False)
+            config = LoraConfig(
+                r=2,
+                target_modules=["to_q", "to_v", "to_query", "to_value"],
+                init_lora_weights=False,
+            )
             # What `add_adapter` does, for denoisers that do not have it as well.
             inject_adapter_in_model(config, denoiser)
         expected = case.run(pipe, [CAT, DOG])

@@ -43,6 +43,8 @@ class FamilyEncoder:
         self._arguments = arguments
         self._models = family.models_for(arguments)
         self._rows: dict[tuple[str, str], Row] = {}
+        self.neighbours: Sequence[str] = ()
+        """Negative prompts that others must fit beside, where they are encoded by themselves."""
 
     @property
     def presets(self) -> Mapping[str, tuple[str, ...]]:
@@ -52,7 +54,10 @@ class FamilyEncoder:
         return found
 
     def encode(self, texts: Sequence[str]) -> Conditioning:
-        every = [*texts, *self._beside()]
+        return self._encoded_with(texts, self._beside())
+
+    def _encoded_with(self, texts: Sequence[str], beside: Sequence[str]) -> Conditioning:
+        every = [*texts, *beside]
         with torch.no_grad():
             result, calls = self.run(self._asking(every))
         said = self.said(self._family.sides(result, 1)[0], calls, 0, len(every))
@@ -61,7 +66,7 @@ class FamilyEncoder:
 
     def encode_negative(self, texts: Sequence[str]) -> Conditioning:
         if self._family.encodes_in_parts:
-            return self.encode(texts)
+            return self._encoded_with(texts, self.neighbours)
         negative = None
         if "negative_prompt" in inspect.signature(self._encode_prompt).parameters:
             every = [*texts, *self._beside("negative_")]

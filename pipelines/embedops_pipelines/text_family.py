@@ -76,6 +76,13 @@ class TextFamily(Adapter):
                 conditioning = conditioning.avoiding(self.conditioning(said, named))
         return result, Observed(conditioning, encoder, count, unnamed)
 
+    def join(self, parts: Sequence[Observed]) -> Observed:
+        encoder = parts[0].encoder
+        negative = parts[1].conditioning if len(parts) > 1 and self.pads_to_longest else None
+        if negative is not None and len(negative) > 1 and isinstance(encoder, FamilyEncoder):
+            encoder.neighbours = negative.prompts
+        return super().join(parts)
+
     def conditioning(self, said: Said, texts: Sequence[str] | None) -> Conditioning:
         """One side as a conditioning; `texts` None where it has none."""
         streams = tuple(self.streams(said))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from embedops.encoders import LeaveOneOut
 from embedops.errors import ConfigError, GuardError
+from embedops.placeholders import speller
 from embedops.streams import Role, TextStream
 
 States = Callable[[Any], Tensor]
@@ -106,8 +107,7 @@ class TextModel(ABC):
         self.name = name
         self.model = getattr(pipe, name)
         component = getattr(pipe, tokenizer)
-        # A processor holds its tokenizer beside what prepares pictures.
-        self.tokenizer = getattr(component, "tokenizer", component)
+        self.tokenizer = speller(component)
         self.states = states
         self.lora_scale = lora_scale
         self._cache: dict[str, Tensor] = {}
