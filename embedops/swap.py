@@ -215,10 +215,16 @@ class Swap:
         for block, side in enumerate(layout):
             for version in sorted(set(pattern) - {0}):
                 self._fill(result, side, block, version, pattern)
-        return {
-            name: self._as_passed(name, new, old)
-            for (name, new), old in zip(result.items(), values, strict=True)
-        }
+        passed: dict[str, Value] = {}
+        first: dict[int, Tensor] = {}
+        for (name, new), old in zip(result.items(), values, strict=True):
+            value = self._as_passed(name, new, old)
+            if isinstance(old, Tensor) and isinstance(value, Tensor):
+                # One tensor under two names stays one: a compiled denoiser is traced for that.
+                twin = first.setdefault(old.data_ptr(), value)
+                value = twin if _equal(twin, value) else value
+            passed[name] = value
+        return passed
 
     def _as_passed(self, name: str, new: Tensor | list[Tensor], old: Value) -> Value:
         """`new` `[rows, ...]` in the form in which the pipeline passes `old`."""

@@ -3,13 +3,13 @@ from __future__ import annotations
 import torch
 from families import ltx2
 from families.variants import reads_the_edited_text
-from PIL import Image
 
 from embedops import attach
 from embedops.testing import Case, Conformance, read_as
 from embedops.testing.case import CAT, DOG, PISTOL
 
 SIZE = {"height": 32, "width": 32, "num_frames": 9, "max_sequence_length": 16}
+ONE_PASS = {"stg_scale": 0.0, "modality_scale": 1.0}
 
 
 class TestLtx2(Conformance):
@@ -17,7 +17,7 @@ class TestLtx2(Conformance):
         Case(
             "LTX2Pipeline",
             ltx2.ltx2,
-            SIZE,
+            {**SIZE, **ONE_PASS},
             images="num_videos_per_prompt",
             skip={"test_a_cache_of_the_first_block": "upstream's cache does not know these blocks"},
         ),
@@ -25,7 +25,7 @@ class TestLtx2(Conformance):
 
 
 def test_image_to_video() -> None:
-    inputs = {**SIZE, "image": Image.new("RGB", (32, 32), "orange"), "crf": 0}
+    inputs = {**SIZE, "image": torch.full((2, 3, 32, 32), 0.5), "image_crf": 0}
     reads_the_edited_text(Case("LTX2ImageToVideoPipeline", ltx2.ltx2_image_to_video, inputs))
 
 
