@@ -9,7 +9,12 @@ from embedops.testing import Case, Conformance, read_as
 from embedops.testing.case import CAT, DOG, PISTOL
 
 SIZE = {"height": 32, "width": 32, "num_frames": 9, "max_sequence_length": 16}
-ONE_PASS = {"stg_scale": 0.0, "modality_scale": 1.0}
+ONE_PASS = {
+    "stg_scale": 0.0,
+    "audio_stg_scale": 0.0,
+    "modality_scale": 1.0,
+    "audio_modality_scale": 1.0,
+}
 
 
 class TestLtx2(Conformance):

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from embedops_emoji.motion.clips import FRAMES
 
+CROSS_ATTENTION_FILE = "cross_attention.safetensors"
+"""The denoiser's projections of the text, by the names that its state dict gives them."""
 EMBEDDINGS_FILE = "motion_words.safetensors"
 """Embeddings of the motion words, `{word: [128]}`, in diffusers' textual-inversion format."""
 ADAPTER_FOLDER = "motion_adapter"
@@ -36,6 +38,19 @@ def build_adapter() -> MotionAdapter:
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
     return adapter
+
+
+def text_projections(unet: nn.Module) -> dict[str, nn.Module]:
+    """The keys' and values' projections of every cross-attention, by their place in `unet`.
+
+    Frozen ones tell a moving object from a still one, and no more: which way it moves is lost on
+    them, whatever the words' embeddings.
+    """
+    return {
+        name: module
+        for name, module in unet.named_modules()
+        if name.endswith(("attn2.to_k", "attn2.to_v")) and "motion_modules" not in name
+    }
 
 
 def add_words(tokenizer: Any, text_encoder: Any, words: Sequence[str]) -> list[int]:

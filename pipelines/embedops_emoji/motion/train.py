@@ -1,7 +1,8 @@
-"""`python -m embedops_emoji.motion.train`: trains the motion adapter on the frozen image model.
+"""`python -m embedops_emoji.motion.train`: makes the image model move.
 
-Two stages: clips are drawn and encoded once, then the adapter and the motion words' embeddings are
-learnt on them until the time is spent. Goes on from its last checkpoint.
+Two stages: clips are drawn and encoded once, then the adapter, the motion words' embeddings and how
+the image model's cross-attention reads them are learnt until the time is spent. Goes on from its
+last checkpoint, with a learning rate that follows the share of the time spent.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from embedops_emoji.loader import load
 from embedops_emoji.motion.clips import FRAMES, MOTION_WORDS, MOTIONS, Clip, sample_clip
 from embedops_emoji.motion.parts import (
     ADAPTER_FOLDER,
+    CROSS_ATTENTION_FILE,
     EMBEDDINGS_FILE,
     add_words,
     build_adapter,
+    text_projections,
 )
 from embedops_emoji.scenes import Compositor
 from embedops_emoji.training.cache import decode_scenes, encode_scenes
@@ -56,6 +59,9 @@ class Settings:
     word_rate: float = 1e-2
     warmup: int = 20
     ema: float = 0.99
+    high_noise: float = 0.6
+    """Timesteps are `uniform ** high_noise`: below 1, more of the noisy ones, where motion is
+    decided."""
     save_seconds: float = 120.0
 
 
@@ -64,7 +70,8 @@ SMOKE = replace(FULL, clips=6, seconds=30.0, steps=2, batch=2, warmup=1)
 
 
 class Trained(nn.Module):
-    """What is learnt: the motion modules inside a denoiser, and the motion words' rows.
+    """What is learnt: the motion modules inside a denoiser, its projections of the text, and the
+    motion words' rows.
 
     Args:
         pipe: the image model, which stays as it is.
@@ -78,11 +85,11 @@ class Trained(nn.Module):
         self.unet: Any = UNetMotionModel.from_unet2d(pipe.unet, adapter)
         self.unet.set_attn_processor(AttnProcessor())
         self.unet.requires_grad_(False)
-        self.motion = nn.ModuleDict(
+        motion = {n: m for n, m in self.unet.named_modules() if n.endswith("motion_modules")}
+        self.learnt = nn.ModuleDict(
             {
-                name.replace(".", "/"): module
-                for name, module in self.unet.named_modules()
-                if name.endswith("motion_modules")
+                part: nn.ModuleDict({n.replace(".", "/"): m for n, m in modules.items()})
+                for part, modules in (("motion", motion), ("cross", text_projections(self.unet)))
             }
         ).requires_grad_(True)
         self.tokenizer, self.text_encoder = pipe.tokenizer, pipe.text_encoder.requires_grad_(False)
@@ -108,7 +115,7 @@ class Trained(nn.Module):
     def tensors(self) -> dict[str, Tensor]:
         """Everything that is learnt, by name."""
         return {
-            **{f"motion.{n}": p for n, p in self.motion.named_parameters()},
+            **dict(self.learnt.named_parameters()),
             "words": self.words,
         }
 
@@ -152,7 +159,7 @@ def train(settings: Settings, folder: Path) -> None:
     data = load_file(folder / CLIPS_FILE)
     scenes = decode_scenes(data["scenes"])
     model = Trained(pipe, settings)
-    optimizer = HybridOptimizer(model.motion, settings.rate)
+    optimizer = HybridOptimizer(model.learnt, settings.rate)
     words = torch.optim.Adam([model.words], settings.word_rate)
     ema = {n: p.detach().clone() for n, p in model.tensors().items()}
     step, spent = _restore(folder, model, optimizer, ema)
@@ -167,7 +174,7 @@ def train(settings: Settings, folder: Path) -> None:
         progress = max(step / settings.steps, now / settings.seconds)
         if progress >= 1:
             break
-        loss = _loss(model, data, scenes, alphas, settings.batch, rng)
+        loss = _loss(model, data, scenes, alphas, settings, rng)
         torch.autograd.backward(loss)
         factor = cosine(progress) * min(1.0, (step + 1) / settings.warmup)
         for group in words.param_groups:
@@ -202,9 +209,10 @@ def _loss(
     data: dict[str, Tensor],
     scenes: list[Scene],
     alphas: Tensor,
-    size: int,
+    settings: Settings,
     rng: np.random.Generator,
 ) -> Tensor:
+    size = settings.batch
     rows = rng.integers(0, len(scenes), size)
     latents = data["latents"][torch.from_numpy(rows)].float()
     wording = Wording(implicit=0.0, group=0.02, typo=0.0)
@@ -213,7 +221,8 @@ def _loss(
         clip = Clip(scenes[row], _MOTIONS[int(data["motions"][row])])
         texts.append("" if rng.random() < _DROP_TEXT else clip.caption(rng, wording))
     # Stratified timesteps: every batch sees the whole schedule.
-    times = ((torch.arange(size) + torch.rand(size)) / size * len(alphas)).long()
+    uniform = (torch.arange(size) + torch.rand(size)) / size
+    times = (uniform**settings.high_noise * len(alphas)).long()
     signal = alphas[times].sqrt()[:, None, None, None, None]
     sigma = (1 - alphas[times]).sqrt()[:, None, None, None, None]
     noise = torch.randn_like(latents)
@@ -243,15 +252,21 @@ def _save(
     state |= {f"optimizer.{n}": p for n, p in optimizer.state.items()}
     save_tensors(folder / STATE_FILE, state, note)
     adapter: MotionAdapter = build_adapter()
-    learnt = {
-        name.removeprefix("motion.").replace("/", "."): value
-        for name, value in ema.items()
-        if name != "words"
-    }
-    adapter.load_state_dict(learnt, strict=False)
+    adapter.load_state_dict(_part(ema, "motion."), strict=False)
     adapter.half().save_pretrained(folder / ADAPTER_FOLDER)
+    projections = {name: value.half() for name, value in _part(ema, "cross.").items()}
+    save_tensors(folder / CROSS_ATTENTION_FILE, projections, {"format": "pt"})
     rows = {word: row.half() for word, row in zip(MOTION_WORDS, ema["words"], strict=True)}
     save_tensors(folder / EMBEDDINGS_FILE, rows, {"format": "pt"})
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors of one part, under the names that the denoiser gives them."""
+    return {
+        name.removeprefix(prefix).replace("/", "."): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 @torch.no_grad()
