@@ -261,13 +261,16 @@ class Session:
             self._start(call, inputs)
             if call.swap is None:
                 return None
-        sides = call.swap.layout(inputs)
+        swap = call.swap if denoises else call.swap.of_part(inputs)
+        if swap is None:
+            return None
+        sides = swap.layout(inputs)
         is_step = denoises and "positive" in sides and self._adapter.is_step(inputs)
         # The negative side is read after the positive one of the same step, companions before.
         number = call.done if is_step or not denoises else max(call.done - 1, 0)
         index = number % call.total
-        pattern = call.swap.pattern(index, call.total)
-        changed, longer = call.swap.replace(inputs, pattern)
+        pattern = swap.pattern(index, call.total)
+        changed, longer = swap.replace(inputs, pattern)
         if longer is not None:
             changed = self._adapter.lengthened(changed, longer)
         if is_step:

@@ -15,6 +15,7 @@ from embedops.schedule import Schedule
 Pattern = tuple[int, ...]
 Layout = tuple[Side, ...]
 Value = Tensor | list[Tensor] | None
+Bundles = Callable[[int, Side], Bundle | None]
 _KEPT = 8
 """Sets of tensors that are remembered: more only where a pipeline makes new ones at each step."""
 
@@ -39,7 +40,7 @@ class Swap:
     def __init__(
         self,
         schedule: Schedule,
-        bundle: Callable[[int, Side], Bundle | None],
+        bundle: Bundles,
         shape: Shape,
     ) -> None:
         """
@@ -55,6 +56,7 @@ class Swap:
         self._layouts: dict[tuple[int, ...], tuple[Layout, list[Value]]] = {}
         self._assembled: dict[tuple[tuple[int, ...], Pattern], dict[str, Value]] = {}
         self._tables: dict[int, tuple[Pattern, ...]] = {}
+        self._parts: dict[tuple[int, ...], tuple[Swap | None, list[Value]]] = {}
         self._taken = False  # a call with the positive side alone was seen
 
     def _repeat(self, name: str) -> int:
@@ -88,6 +90,29 @@ class Swap:
             self._layouts[key] = (recognised, values)
             self._taken |= recognised == ("positive",)
         return self._layouts[key][0]
+
+    def of_part(self, inputs: Mapping[str, object]) -> Swap | None:
+        """The same for a module that reads a part of the bundle; None where it reads nothing.
+
+        Some ControlNets are given no states, or zeros for the pooled vector.
+        """
+        every = list(self._bundle(0, "positive") or {})
+        values = [_found(inputs, name) for name in every]
+        key = _identity(values)
+        if key not in self._parts:
+            read = [n for n, value in zip(every, values, strict=True) if _says(n, value)]
+            part: Swap | None = self
+            if read != every:
+                part = Swap(self._schedule, self._only(read), self._shape) if read else None
+            self._parts[key] = (part, values)
+        return self._parts[key][0]
+
+    def _only(self, names: Sequence[str]) -> Bundles:
+        def bundle(version: int, side: Side) -> Bundle | None:
+            whole = self._bundle(version, side)
+            return None if whole is None else {name: whole[name] for name in names}
+
+        return bundle
 
     def replace(
         self, inputs: Mapping[str, object], pattern: Pattern
@@ -268,6 +293,12 @@ class Swap:
             into[_index(target, into)] = source
 
 
+def _says(name: str, value: Value) -> bool:
+    if _is_mask(name):
+        return True  # None stands for a mask of ones
+    return isinstance(value, list) or (value is not None and bool(value.any()))
+
+
 def _is_mask(name: str) -> bool:
     return "mask" in name
 
@@ -295,17 +326,22 @@ def _index(rows: Sequence[int], like: Tensor) -> Tensor:
 
 
 def _look_up(inputs: Mapping[str, object], dotted: str) -> Value:
+    value = _found(inputs, dotted)
+    if value is None and not _is_mask(dotted):  # no mask: every position is attended to
+        raise GuardError(
+            f"the denoiser was called without a tensor {dotted!r}. This version of diffusers "
+            f"passes it in another way; the adapter needs an update."
+        )
+    return value
+
+
+def _found(inputs: Mapping[str, object], dotted: str) -> Value:
+    """What is passed under a name; None for nothing and for what is no tensor."""
     value: object = inputs
     for part in dotted.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
-    if isinstance(value, Tensor) or (value is None and _is_mask(dotted)):
-        return value  # no mask: every position is attended to
-    if isinstance(value, list) and all(isinstance(v, Tensor) for v in value):
-        return value
-    raise GuardError(
-        f"the denoiser was called without a tensor {dotted!r}, got {type(value).__name__}. "
-        f"This version of diffusers passes it in another way; the adapter needs an update."
-    )
+    whole = isinstance(value, list) and all(isinstance(v, Tensor) for v in value)
+    return value if isinstance(value, Tensor) or whole else None  # type: ignore[return-value]
 
 
 def _put(inputs: dict[str, object], dotted: str, value: Value) -> None:

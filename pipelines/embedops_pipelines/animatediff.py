@@ -12,7 +12,7 @@ from embedops_pipelines.stable_diffusion_xl import StableDiffusionXL
 
 
 class AnimateDiff(StableDiffusion):
-    """Text-to-video and video-to-video pipelines of AnimateDiff.
+    """Text-to-video, video-to-video and sparsely controlled pipelines of AnimateDiff.
 
     They read text as Stable Diffusion does. The pipeline repeats every row for each frame before
     the UNet reads it.
@@ -22,8 +22,8 @@ class AnimateDiff(StableDiffusion):
     pipelines: ClassVar[tuple[str, ...]] = (
         "AnimateDiffPipeline",
         "AnimateDiffVideoToVideoPipeline",
+        "AnimateDiffSparseControlNetPipeline",
     )
-    companions: ClassVar[tuple[str, ...]] = ()
 
     def rows_per_prompt(self, name: str, images: int, inputs: Mapping[str, object]) -> int:
         return images * _frames(inputs)

@@ -22,12 +22,13 @@ _T5 = "text_encoder_3"
 
 
 class StableDiffusion3(TextFamily):
-    """Text-to-image, image-to-image and inpainting pipelines of SD 3 and 3.5.
+    """Text-to-image, image-to-image, inpainting and ControlNet pipelines of SD 3 and 3.5.
 
     The CLIP states are joined along the features, filled up with zeros to T5's width, and stand
     before T5's in the sequence; the projected vectors of both are joined to the pooled one. T5
     gets no mask, and may be left out, where zeros take its place. Skip-layer guidance calls the
-    denoiser a third time in a step, on the positive side.
+    denoiser a third time in a step, on the positive side. Some ControlNets read no states, or
+    zeros in the place of the pooled vector.
     """
 
     family: ClassVar[str] = "stable-diffusion-3"
@@ -35,8 +36,11 @@ class StableDiffusion3(TextFamily):
         "StableDiffusion3Pipeline",
         "StableDiffusion3Img2ImgPipeline",
         "StableDiffusion3InpaintPipeline",
+        "StableDiffusion3ControlNetPipeline",
+        "StableDiffusion3ControlNetInpaintingPipeline",
     )
     denoisers: ClassVar[tuple[str, ...]] = ("transformer",)
+    companions: ClassVar[tuple[str, ...]] = ("controlnet",)
     returns: ClassVar[tuple[str, ...]] = (
         "embeds",
         "negative_embeds",
@@ -97,8 +101,14 @@ class StableDiffusion3(TextFamily):
     def _clip_length(self) -> int:
         return int(self.pipe.tokenizer_max_length)
 
-    @staticmethod
-    def _no_t5(clips: Tensor, inputs: Mapping[str, Any]) -> Tensor:
+    def _no_t5(self, clips: Tensor, inputs: Mapping[str, Any]) -> Tensor:
         """The zeros that stand where T5 would: as long and wide as the pipeline makes them."""
-        whole: Tensor = inputs["encoder_hidden_states"]
-        return clips.new_zeros(clips.shape[0], whole.shape[1] - clips.shape[1], whole.shape[2])
+        whole = inputs["encoder_hidden_states"]
+        if whole is None:  # a ControlNet without states comes before the transformer
+            long, wide = clips.shape[1] + self._clip_length(), self._width()
+        else:
+            long, wide = whole.shape[1], whole.shape[2]
+        return clips.new_zeros(clips.shape[0], long - clips.shape[1], wide)
+
+    def _width(self) -> int:
+        return int(self.pipe.transformer.config.joint_attention_dim)

@@ -27,3 +27,10 @@ def test_video_to_video() -> None:
     reads_the_edited_text(
         Case("AnimateDiffVideoToVideoPipeline", animatediff.video_to_video, inputs, steps=5)
     )
+
+
+def test_sparse_control() -> None:
+    inputs = {**SIZE, "conditioning_frames": CLIP[:1], "controlnet_frame_indices": [1]}
+    reads_the_edited_text(
+        Case("AnimateDiffSparseControlNetPipeline", animatediff.sparse_control, inputs)
+    )

@@ -26,6 +26,13 @@ class TestStableDiffusion3(Conformance):
     [
         (sd3.without_t5, SHORT),
         (sd3.img2img, {"image": [IMAGE] * 2, "strength": 0.8, **SHORT}),
+        (sd3.controlnet, {"control_image": IMAGE, **SHORT}),
+        (sd3.controlnet_without_pooled, {"control_image": IMAGE, **SHORT}),
+        (sd3.controlnet_without_states, {"control_image": IMAGE, **SHORT}),
+        (
+            sd3.controlnet_inpaint,
+            {"control_image": IMAGE, "control_mask": MASK, **SHORT},
+        ),
         (sd3.inpaint, {"image": [IMAGE] * 2, "mask_image": [MASK] * 2, "strength": 0.8, **SHORT}),
     ],
 )

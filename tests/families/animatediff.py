@@ -9,8 +9,10 @@ import torch
 from diffusers import (
     AnimateDiffPipeline,
     AnimateDiffSDXLPipeline,
+    AnimateDiffSparseControlNetPipeline,
     AnimateDiffVideoToVideoPipeline,
     MotionAdapter,
+    SparseControlNetModel,
 )
 from families import stable_diffusion_xl
 from families.weights import fill_zeros
@@ -26,6 +28,26 @@ def video_to_video(seed: int = 0) -> Any:
     return _moving(AnimateDiffVideoToVideoPipeline, seed)
 
 
+def sparse_control(seed: int = 0) -> Any:
+    """An AnimateDiffSparseControlNetPipeline."""
+    torch.manual_seed(2)
+    controlnet = SparseControlNetModel(
+        in_channels=4,
+        conditioning_channels=3,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("DownBlockMotion", "CrossAttnDownBlockMotion"),
+        cross_attention_dim=32,
+        attention_head_dim=8,
+        norm_num_groups=4,
+        motion_num_attention_heads=2,
+        conditioning_embedding_out_channels=(8, 8),
+        use_simplified_condition_embedding=False,
+    )
+    fill_zeros(controlnet)
+    return _moving(AnimateDiffSparseControlNetPipeline, seed, controlnet=controlnet.eval())
+
+
 def animatediff_xl(seed: int = 0) -> Any:
     """An AnimateDiffSDXLPipeline."""
     parts = stable_diffusion_xl.components(seed)
@@ -34,11 +56,11 @@ def animatediff_xl(seed: int = 0) -> Any:
     )
 
 
-def _moving(cls: Any, seed: int) -> Any:
+def _moving(cls: Any, seed: int, **more: Any) -> Any:
     image = tiny.stable_diffusion(seed)
     names = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
     parts = {name: getattr(image, name) for name in names}
-    return stable_diffusion_xl.quiet(cls(**parts, motion_adapter=_adapter()))
+    return stable_diffusion_xl.quiet(cls(**parts, **more, motion_adapter=_adapter()))
 
 
 def _adapter(**settings: Any) -> MotionAdapter:

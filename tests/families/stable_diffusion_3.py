@@ -8,7 +8,10 @@ import torch
 from diffusers import (
     AutoencoderKL,
     FlowMatchEulerDiscreteScheduler,
+    SD3ControlNetModel,
     SD3Transformer2DModel,
+    StableDiffusion3ControlNetInpaintingPipeline,
+    StableDiffusion3ControlNetPipeline,
     StableDiffusion3Img2ImgPipeline,
     StableDiffusion3InpaintPipeline,
     StableDiffusion3Pipeline,
@@ -42,6 +45,56 @@ def img2img(seed: int = 0) -> Any:
 def inpaint(seed: int = 0) -> Any:
     """A StableDiffusion3InpaintPipeline."""
     return _quiet(StableDiffusion3InpaintPipeline(**_components(seed, channels=16)))
+
+
+def controlnet(seed: int = 0) -> Any:
+    """A StableDiffusion3ControlNetPipeline whose ControlNet reads all that the transformer does."""
+    parts = _components(seed)
+    return _quiet(StableDiffusion3ControlNetPipeline(**parts, controlnet=_controlnet()))
+
+
+def controlnet_without_pooled(seed: int = 0) -> Any:
+    """One whose ControlNet gets zeros for the pooled vector."""
+    net = _controlnet(force_zeros_for_pooled_projection=True)
+    return _quiet(StableDiffusion3ControlNetPipeline(**_components(seed), controlnet=net))
+
+
+def controlnet_without_states(seed: int = 0) -> Any:
+    """One whose ControlNet reads no states, as those of SD 3.5 Large."""
+    net = _controlnet(
+        joint_attention_dim=None,
+        use_pos_embed=False,
+        pos_embed_type=None,
+        force_zeros_for_pooled_projection=False,
+    )
+    return _quiet(StableDiffusion3ControlNetPipeline(**_components(seed), controlnet=net))
+
+
+def controlnet_inpaint(seed: int = 0) -> Any:
+    """A StableDiffusion3ControlNetInpaintingPipeline."""
+    net = _controlnet(extra_conditioning_channels=1)
+    parts = _components(seed)
+    return _quiet(StableDiffusion3ControlNetInpaintingPipeline(**parts, controlnet=net))
+
+
+def _controlnet(**settings: Any) -> SD3ControlNetModel:
+    torch.manual_seed(7)
+    sizes = {
+        "sample_size": 8,
+        "patch_size": 2,
+        "in_channels": 4,
+        "num_layers": 1,
+        "attention_head_dim": 8,
+        "num_attention_heads": 2,
+        "joint_attention_dim": T5,
+        "caption_projection_dim": 16,
+        "pooled_projection_dim": sum(POOLED),
+        "pos_embed_max_size": 8,
+        "force_zeros_for_pooled_projection": False,
+    }
+    net = SD3ControlNetModel(**{**sizes, **settings})
+    fill_zeros(net)
+    return net.eval()
 
 
 def _components(seed: int, channels: int = 4) -> dict[str, Any]:
