@@ -18,6 +18,7 @@ from embedops.families import Adapter, Observed, adapters
 from embedops.presets import ConceptConfig
 
 if TYPE_CHECKING:
+    from embedops.attaching import attach
     from embedops.concepts import Concept
     from embedops.edits import Edit, TokenTrace, Trace, Window
     from embedops.encoders import Encoder, LeaveOneOut
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from embedops.models import load
     from embedops.reports import Report, Verdict
     from embedops.schedule import Schedule
-    from embedops.session import Session, attach, screen
+    from embedops.screening import screen
+    from embedops.session import Session
     from embedops.streams import Conditioning, Role, TextStream
     from embedops.subspace import Subspace
 
@@ -86,9 +88,9 @@ _LATER = {
     "Trace": "edits",
     "Verdict": "reports",
     "Window": "edits",
-    "attach": "session",
+    "attach": "attaching",
     "load": "models",
-    "screen": "session",
+    "screen": "screening",
 }
 
 

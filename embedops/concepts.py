@@ -1,98 +1,137 @@
-"""Learned concepts as values: saved, loaded, scaled, added and compared."""
+"""Learned concepts as values: scaled, added, compared, saved and loaded."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from embedops.errors import ConfigError
 
-_FORMAT = "1"
+Vectors = Mapping[str, Tensor]
+"""Per text encoder (its component's name) float32 `[count, dim]`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Concept:
-    """A learned thing: input embeddings that stand for a placeholder token.
+    """A learned thing: vectors that stand for a placeholder token.
 
     Attributes:
         token: the placeholder, such as `"<teapot>"`.
-        vectors: per text encoder float32 `[count, dim]`, the rows that replace the placeholder.
+        vectors: the rows of the embedding table that the placeholder reads as.
         origin: where it came from, as text: method, base model, seed, versions.
+        outputs: for methods that learn behind the text encoder, what the denoiser reads at the
+            placeholder's positions; empty for all others.
+        said: what text encoders without vectors read in the placeholder's place.
+        marks: per text encoder some figures of its embedding table, which tell it from others
+            of the same width.
+        parts: further placeholders that were learnt with this one, by token, such as the pose of
+            a training picture.
     """
 
     token: str
-    vectors: Mapping[str, Tensor]
+    vectors: Vectors
     origin: Mapping[str, str] = field(default_factory=dict)
+    outputs: Vectors = field(default_factory=dict)
+    said: str = ""
+    marks: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    parts: Mapping[str, Vectors] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.token.strip() or not self.vectors:
             raise ConfigError("a concept needs a placeholder token and at least one stream.")
-        for name, rows in self.vectors.items():
-            if rows.ndim != 2 or not bool(torch.isfinite(rows).all()):
+        for token, vectors in (
+            (self.token, self.vectors),
+            (self.token, self.outputs),
+            *self.parts.items(),
+        ):
+            for name, rows in vectors.items():
+                if rows.ndim != 2 or not len(rows) or not bool(torch.isfinite(rows).all()):
+                    raise ConfigError(
+                        f"concept {token!r}, stream {name!r}: expected finite vectors "
+                        f"[count, dim], got shape {tuple(rows.shape)}."
+                    )
+        for name, rows in self.outputs.items():
+            if name not in self.vectors or len(self.vectors[name]) != len(rows):
                 raise ConfigError(
-                    f"concept {self.token!r}, stream {name!r}: expected finite vectors "
-                    f"[count, dim], got shape {tuple(rows.shape)}."
+                    f"concept {self.token!r} has {len(rows)} output vectors for {name!r}, which "
+                    f"need as many rows in `vectors` to stand at."
                 )
 
+    @property
+    def vectors_per_prompt(self) -> int:
+        """Tokens that the placeholder takes in a prompt."""
+        return max(len(rows) for rows in self.vectors.values())
+
     def save(self, path: str | Path) -> Path:
-        """Write the concept as safetensors.
-
-        With one stream the file is what diffusers' `load_textual_inversion` reads: one tensor
-        named like the token. With several, one tensor per stream.
-        """
-        path = Path(path)
-        if len(self.vectors) == 1:
-            tensors = {self.token: next(iter(self.vectors.values())).contiguous()}
-        else:
-            tensors = {name: rows.contiguous() for name, rows in self.vectors.items()}
-        about = {
-            "format": "pt",
-            "embedops.format": _FORMAT,
-            "embedops.token": self.token,
-            "embedops.streams": json.dumps(list(self.vectors)),
-            "embedops.origin": json.dumps(dict(self.origin)),
-        }
-        save_file(tensors, path, metadata=about)
-        return path
-
-    @classmethod
-    def load(cls, path: str | Path) -> Concept:
-        """Read a concept that `save` wrote.
+        """Write the concept as safetensors; see `embedops.concept_files`.
 
         Raises:
-            ConfigError: the file is no concept, or of a newer format.
+            ConfigError: it cannot be written; an older file stays as it was.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                about = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise ConfigError(f"{path} cannot be read as safetensors: {error}.") from error
-        if about.get("embedops.format") != _FORMAT:
-            raise ConfigError(
-                f"{path} is no concept of format {_FORMAT}: its metadata says "
-                f"{about.get('embedops.format')!r}. It may come from another tool or version."
-            )
-        token, streams = about["embedops.token"], json.loads(about["embedops.streams"])
-        vectors = {streams[0]: tensors[token]} if len(streams) == 1 else tensors
-        return cls(token, vectors, json.loads(about["embedops.origin"]))
+        from embedops.concept_files import save
+
+        return save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, token: str | None = None) -> Concept:
+        """Read a concept, or an embedding file of diffusers, A1111 or kohya.
+
+        Args:
+            path: `.safetensors`, or `.bin` and `.pt`, which are read as tensors alone.
+            token: the placeholder; the file's own unless given.
+
+        Raises:
+            ConfigError: the file holds no embedding, or is of a newer format.
+        """
+        from embedops.concept_files import load
+
+        return load(Path(path), token)
+
+    def part(self, token: str) -> Concept:
+        """One of the `parts` as a concept of its own.
+
+        Raises:
+            ConfigError: there is no such part.
+        """
+        if token not in self.parts:
+            known = ", ".join(self.parts) or "none"
+            raise ConfigError(f"concept {self.token!r} has no part {token!r}; it has: {known}.")
+        return replace(self, token=token, vectors=self.parts[token], outputs={}, parts={})
+
+    def norms(self) -> dict[str, tuple[float, ...]]:
+        """Per stream the length of each vector."""
+        return {n: tuple(rows.norm(dim=1).tolist()) for n, rows in self.vectors.items()}
+
+    def __repr__(self) -> str:
+        sizes = {n: list(rows.shape) for n, rows in self.vectors.items()}
+        behind = ", behind the encoder" if self.outputs else ""
+        parts = f", parts {', '.join(self.parts)}" if self.parts else ""
+        return f"<Concept {self.token!r} {sizes}{behind}{parts}>"
 
     def __mul__(self, scale: float) -> Concept:
-        return replace(self, vectors={name: rows * scale for name, rows in self.vectors.items()})
+        return self._with({n: rows * scale for n, rows in self.vectors.items()}, scale)
 
     __rmul__ = __mul__
 
+    def _with(self, vectors: Vectors, scale: float) -> Concept:
+        outputs = {n: rows * scale for n, rows in self.outputs.items()}
+        parts = {t: {n: rows * scale for n, rows in v.items()} for t, v in self.parts.items()}
+        return replace(self, vectors=vectors, outputs=outputs, parts=parts)
+
     def __add__(self, other: Concept) -> Concept:
         self._check_same_shape(other)
+        if self.parts or other.parts:
+            raise ConfigError(
+                "concepts with parts cannot be added; add one part to another: concept.part(token)."
+            )
         return replace(
-            self, vectors={name: rows + other.vectors[name] for name, rows in self.vectors.items()}
+            self,
+            vectors={name: rows + other.vectors[name] for name, rows in self.vectors.items()},
+            outputs={name: rows + other.outputs[name] for name, rows in self.outputs.items()},
         )
 
     def __sub__(self, other: Concept) -> Concept:
@@ -103,8 +142,10 @@ class Concept:
             return NotImplemented
         return (
             self.token == other.token
-            and self.vectors.keys() == other.vectors.keys()
-            and all(torch.equal(rows, other.vectors[name]) for name, rows in self.vectors.items())
+            and _same(self.vectors, other.vectors)
+            and _same(self.outputs, other.outputs)
+            and self.parts.keys() == other.parts.keys()
+            and all(_same(rows, other.parts[token]) for token, rows in self.parts.items())
         )
 
     __hash__ = None  # type: ignore[assignment]  # tensors have no stable hash
@@ -118,10 +159,18 @@ class Concept:
         }
 
     def _check_same_shape(self, other: Concept) -> None:
-        mine = {name: tuple(rows.shape) for name, rows in self.vectors.items()}
-        theirs = {name: tuple(rows.shape) for name, rows in other.vectors.items()}
+        mine, theirs = (
+            {name: tuple(rows.shape) for name, rows in (*c.vectors.items(), *c.outputs.items())}
+            for c in (self, other)
+        )
         if mine != theirs:
             raise ConfigError(
                 f"concepts {self.token!r} and {other.token!r} have different shapes: {mine} and "
                 f"{theirs}. Only concepts of the same encoders and vector counts combine."
             )
+
+
+def _same(first: Vectors, second: Vectors) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(rows, second[name]) for name, rows in first.items()
+    )

@@ -125,6 +125,11 @@ class Adapter(ABC):
         after a text of that length took the place of the pipeline's own."""
         return inputs
 
+    def tokenizers(self) -> Mapping[str, str]:
+        """Per text encoder (its component's name) the component that spells for it; needed for
+        learned concepts."""
+        return {}
+
     def steps(self) -> int:
         """The number of steps of the run in progress."""
         known = getattr(self.pipe, "num_timesteps", None)

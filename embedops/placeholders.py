@@ -42,9 +42,17 @@ class RowTable:
         self._rows: dict[int, Tensor] = {}
         self._stacked: Tensor | None = None
         self._ids = threading.local()
+        # T5 calls another module than the one that it names, tied to the same weight.
+        weight = self.layer.weight
+        tied = [m for m in encoder.modules() if getattr(m, "weight", None) is weight]
         self._handles = [
-            self.layer.register_forward_pre_hook(self._within),
-            self.layer.register_forward_hook(self._place),
+            handle
+            for layer in tied
+            if isinstance(layer, nn.Embedding)
+            for handle in (
+                layer.register_forward_pre_hook(self._within),
+                layer.register_forward_hook(self._place),
+            )
         ]
         # CLIP with an old config takes the largest id for the end of the text.
         if getattr(encoder.config, "eos_token_id", None) == 2:
@@ -314,7 +322,11 @@ def shown(piece: str) -> str | None:
     if len(letters) < 2 or not all(_PRIVATE <= c < _NUMBERS + 1024 for c in letters):
         return None
     token = "".join(chr(c - _PRIVATE) for c in letters[:-1])
-    number = letters[-1] - _NUMBERS
+    return shown_piece(token, letters[-1] - _NUMBERS)
+
+
+def shown_piece(token: str, number: int) -> str:
+    """How the piece of a placeholder for its vector `number`, from 0, is shown."""
     return token if number == 0 else f"{token}[{number + 1}]"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -12,20 +12,31 @@ from embedops.encoders import Encoder
 from embedops.errors import GuardError
 from embedops.extension import AnyPlugin
 from embedops.reports import Verdict
-from embedops.schedule import Schedule
+from embedops.schedule import EditFunction, Schedule
 from embedops.streams import Conditioning
 
 
 @torch.no_grad()
 def resolve(
-    plugins: Sequence[AnyPlugin], conditioning: Conditioning, encoder: Encoder
+    plugins: Sequence[AnyPlugin],
+    conditioning: Conditioning,
+    encoder: Encoder,
+    before: EditFunction | None = None,
 ) -> tuple[Schedule, tuple[Verdict, ...]]:
     """The schedule that `plugins` give a batch of prompts, and a verdict for each prompt.
+
+    Args:
+        plugins: in order.
+        conditioning: what the pipeline encoded.
+        encoder: what they may ask.
+        before: an edit that comes before theirs and is no plugin's.
 
     Raises:
         GuardError: an embedding holds NaN or infinity, before or after an edit.
     """
     schedule = Schedule.plain(conditioning)
+    if before is not None:
+        schedule = replace(schedule.then(before, -1), traces=schedule.traces)
     if plugins:
         _check_finite(conditioning, "the text encoder's output")
     for index, one in enumerate(plugins):

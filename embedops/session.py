@@ -1,21 +1,22 @@
-"""Attaching plugins to a pipeline, and leaving no trace."""
+"""Plugins at work in a pipeline, and no trace of them afterwards."""
 
 from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from embedops.encoders import Encoder
+from embedops.concepts import Concept
 from embedops.errors import AttachError, GuardError
-from embedops.extension import AnyPlugin, as_plugins
-from embedops.families import Adapter, Bundle, Observed, Side, adapter_for
+from embedops.extension import AnyPlugin
+from embedops.families import Adapter, Bundle, Observed, Side
 from embedops.features import FeatureEdit, Step
+from embedops.placed import PlacedConcepts
 from embedops.reports import Report, Verdict
 from embedops.resolve import resolve
 from embedops.schedule import Schedule
@@ -63,6 +64,7 @@ class Session:
         self._hooked: dict[str, nn.Module] = {}
         self._wrapped: dict[str, Callable[..., Any]] = {}
         self._kept: dict[str, Any] = {}
+        self._concepts = PlacedConcepts(adapter)
 
     @property
     def attached(self) -> bool:
@@ -78,6 +80,32 @@ class Session:
         if self._report is None:
             raise AttachError("no report yet: call the pipeline first, then read session.report.")
         return self._report
+
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """The learned concepts that prompts may name."""
+        return self._concepts.known
+
+    def add(self, concept: Concept) -> Session:
+        """Let prompts name a learned concept, until it is removed or the session detached.
+
+        Raises:
+            ConfigError: its token is in use, or the pipeline has no text encoder that it was
+                learnt for; nothing was changed then.
+            AttachError: the session was detached.
+        """
+        if not self.attached:
+            raise AttachError("this session was detached. Make a new one with embedops.attach().")
+        self._concepts.add(concept)
+        return self
+
+    def remove(self, concept: Concept | str) -> None:
+        """Forget a concept, given as it is or by its token.
+
+        Raises:
+            ConfigError: it is not known here.
+        """
+        self._concepts.remove(concept if isinstance(concept, str) else concept.token)
 
     def attach(self) -> Session:
         """Hook in. `embedops.attach` has done this already.
@@ -118,6 +146,7 @@ class Session:
         for feature in self._features.values():
             feature.remove()
         self._unhook_denoisers()
+        self._concepts.clear()
         self._calls = threading.local()
 
     def __enter__(self) -> Session:
@@ -185,7 +214,9 @@ class Session:
             self._unchecked()
             call.unchecked = True
         else:
-            schedule, verdicts = resolve(self.plugins, observed.conditioning, observed.encoder)
+            schedule, verdicts = resolve(
+                self.plugins, observed.conditioning, observed.encoder, self._concepts.edit
+            )
             self._report = Report(verdicts, tuple(() for _ in verdicts), 0)
             call.resolved = (observed, schedule)
         self._calls.current = call
@@ -353,41 +384,3 @@ class Session:
 def _outside_graph(hook: Callable[..., Any]) -> Callable[..., Any]:
     disabled: Callable[..., Any] = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]
     return disabled
-
-
-def attach(pipe: Any, *plugins: AnyPlugin, policy: Policy = "fail-closed") -> Session:
-    """Hook `plugins` into `pipe`; they compose in the order given.
-
-    Args:
-        pipe: an unmodified diffusers pipeline of a supported family.
-        plugins: from `embedops.plugin(...)`.
-        policy: `"fail-closed"` raises where a plugin cannot look, such as at embeddings given
-            without a prompt; `"allow-unchecked"` lets those pass, reported as not checked.
-
-    Raises:
-        UnsupportedPipelineError: no adapter knows the pipeline's class; it is left untouched.
-        AttachError: the pipeline has a session already.
-        ConfigError: something else than a plugin object was given, or an unknown policy.
-    """
-    if policy not in ("fail-closed", "allow-unchecked"):
-        raise AttachError(
-            f"unknown policy {policy!r}: expected 'fail-closed' or 'allow-unchecked'."
-        )
-    return Session(adapter_for(pipe), as_plugins(plugins), policy).attach()
-
-
-def screen(
-    pipe: Any, prompts: str | Sequence[str], plugin: AnyPlugin | Sequence[AnyPlugin]
-) -> list[Verdict]:
-    """The text side alone: what a plugin, or a stack of them, makes of prompts. Draws nothing.
-
-    Raises:
-        UnsupportedPipelineError: no adapter knows the pipeline's class.
-        GuardError: an embedding cannot be examined, such as one that holds NaN.
-    """
-    given = [prompts] if isinstance(prompts, str) else list(prompts)
-    if not given:
-        return []
-    stack = as_plugins(plugin if isinstance(plugin, Sequence) else [plugin])
-    encoder: Encoder = adapter_for(pipe).encoder()
-    return list(resolve(stack, encoder.encode(given), encoder)[1])

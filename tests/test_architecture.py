@@ -158,7 +158,8 @@ def test_modules_are_named_after_what_they_hold() -> None:
 
 @sources
 def test_the_library_neither_prints_nor_unpickles(file: Path) -> None:
-    called = {ast.unparse(n.func) for n in ast.walk(tree_of(file)) if isinstance(n, ast.Call)}
+    calls = [n for n in ast.walk(tree_of(file)) if isinstance(n, ast.Call)]
+    called = {ast.unparse(n.func) for n in calls if "weights_only=True" not in ast.unparse(n)}
     assert called & {"print", "torch.load", "pickle.load", "pickle.loads", "eval", "exec"} == set()
 
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from embedops.attaching import attach
 from embedops.encoders import Encoder
 from embedops.errors import GuardError
 from embedops.extension import plugin, plugins
 from embedops.families import adapter_for
-from embedops.session import attach
 from embedops.streams import Conditioning, Role
 from embedops.testing.case import CAT, DOG, LONGER, PISTOL, WORDS, Case
 from embedops.testing.read_as import Question, read_as

@@ -132,9 +132,8 @@ class ClipText(TextModel):
                 self._log = before
 
     def _encoding(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Encoding:
-        ids = args[0] if args else kwargs["input_ids"]
         taken = self._log.take() if self._log is not None else ()
-        return Encoding(ids.detach().cpu(), None, self._read(output).detach(), {}, taken)
+        return Encoding(self._ids_of(args, kwargs), None, self._read(output).detach(), {}, taken)
 
     def _encoded(self, ids: list[int]) -> Row:
         with self.record() as calls:

@@ -110,10 +110,17 @@ class TextFamily(Adapter):
         scale = arguments.get("lora_scale")
         template = repr([arguments.get(name) for name in self.template_settings])
         kept = self._models.get((scale, template), ())
-        if not kept or any(m.model is not getattr(self.pipe, m.name) for m in kept):
+        if not kept or any(self._was_replaced(model) for model in kept):
             kept = tuple(self.text_models(scale))
             self._models[scale, template] = kept
         return kept
+
+    def _was_replaced(self, model: TextModel) -> bool:
+        now = getattr(self.pipe, model.name), getattr(self.pipe, model.spelt_by)
+        return now[0] is not model.model or now[1] is not model.component
+
+    def tokenizers(self) -> Mapping[str, str]:
+        return {model.name: model.spelt_by for model in self.text_models(None)}
 
     def _one_a_prompt(self, name: str, value: Any, images: int) -> Any:
         if value is None or images == 1:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from embedops.encoders import LeaveOneOut
 from embedops.errors import ConfigError, GuardError
-from embedops.placeholders import speller
+from embedops.placeholders import shown, speller, table_of
 from embedops.streams import Role, TextStream
 
 States = Callable[[Any], Tensor]
@@ -106,8 +106,9 @@ class TextModel(ABC):
         self._pipe = pipe
         self.name = name
         self.model = getattr(pipe, name)
-        component = getattr(pipe, tokenizer)
-        self.tokenizer = speller(component)
+        self.spelt_by = tokenizer
+        self.component = getattr(pipe, tokenizer)
+        self.tokenizer = speller(self.component)
         self.states = states
         self.lora_scale = lora_scale
         self._cache: dict[str, Tensor] = {}
@@ -168,10 +169,10 @@ class TextModel(ABC):
         yield
 
     def _encoding(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Encoding:
-        ids = args[0] if args else kwargs["input_ids"]
+        ids = self._ids_of(args, kwargs)
         mask = args[1] if len(args) > 1 else kwargs.get("attention_mask")
         return Encoding(
-            ids.detach().cpu(),
+            ids,
             mask.detach().cpu().bool() if isinstance(mask, Tensor) else None,
             self.states(output).detach(),
             {
@@ -180,6 +181,12 @@ class TextModel(ABC):
                 if name not in ("input_ids", "attention_mask") and not isinstance(value, Tensor)
             },
         )
+
+    def _ids_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        """The token ids of a call of the encoder, as the tokenizer gave them."""
+        ids: Tensor = args[0] if args else kwargs["input_ids"]
+        table = table_of(self.model)
+        return (ids if table is None else table.real(ids)).detach().cpu()
 
     def pooled(self, texts: Sequence[str]) -> Tensor:
         """Sentence vectors of `texts`, float32 `[len(texts), dim]`, cached by weights and text.
@@ -290,7 +297,8 @@ class TextModel(ABC):
             for m in self.model.modules()
             if isinstance(scaling := getattr(m, "scaling", None), dict)
         )
-        return (parameters, lora, self.lora_scale)
+        table = table_of(self.model)
+        return (parameters, lora, self.lora_scale, id(table), table and table.version)
 
 
 def windows_of(content: Sequence[int], read: Sequence[int], size: int) -> list[list[int]]:
@@ -336,5 +344,4 @@ def _whole(token: str) -> str:
 
 
 def _readable(token: str) -> str:
-    bare = _whole(token)
-    return bare or token
+    return shown(token) or _whole(token) or token

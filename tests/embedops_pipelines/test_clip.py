@@ -113,7 +113,7 @@ def test_an_end_token_in_the_prompt_hides_nothing(pipe: Any) -> None:
 
 def test_padding_with_another_token_than_eos() -> None:
     pipe = tiny.stable_diffusion()
-    pipe.tokenizer.pad_token = "!"  # noqa: S105  # as Stable Diffusion 2 does
+    pipe.tokenizer.pad_token = "!"  # as Stable Diffusion 2 does
     encoder = StableDiffusion(pipe).encoder()
     stream = encoder.encode(["wow !"]).streams[0]
     assert stream.tokens[0][stream.positions(0, 2)[0]] == "<|endoftext|>"  # type: ignore[arg-type]

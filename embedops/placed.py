@@ -1,0 +1,169 @@
+"""Learned concepts in use in one pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from embedops.concepts import Concept, Vectors
+from embedops.edits import Edit, Trace, Window
+from embedops.errors import ConfigError, UnsupportedPipelineError
+from embedops.families import Adapter
+from embedops.placeholders import Placeholders, shown_piece
+from embedops.schedule import EditFunction
+from embedops.streams import Conditioning, TextStream
+
+_ROWS, _COLUMNS = 16, 4
+_TOLERANCE = 0.02
+"""In units of the table's spread: what half precision and bfloat16 do to it stays below."""
+
+
+class PlacedConcepts:
+    """The concepts that the prompts of one pipeline may name.
+
+    Args:
+        adapter: the pipeline's.
+    """
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+        self._placeholders: Placeholders | None = None
+        self._known: dict[str, Concept] = {}
+        self._outputs: dict[str, Vectors] = {}
+
+    @property
+    def known(self) -> tuple[Concept, ...]:
+        return tuple(self._known.values())
+
+    def add(self, concept: Concept) -> None:
+        """Let prompts name `concept`.
+
+        Raises:
+            ConfigError: its token is in use, or no text encoder is the one it was learnt for.
+            UnsupportedPipelineError: the pipeline's adapter does not say how it spells.
+        """
+        encoders = self._adapter.tokenizers()
+        if not encoders:
+            raise UnsupportedPipelineError(
+                f"the adapter of {type(self._adapter.pipe).__name__} names no tokenizers, so "
+                f"concepts cannot be added: it needs `tokenizers()`."
+            )
+        if self._placeholders is None:
+            self._placeholders = Placeholders(self._adapter.pipe, encoders)
+        places = self._places(concept, encoders)
+        said = dict.fromkeys(encoders, concept.said) if concept.said else {}
+        added: list[str] = []
+        try:
+            for token, vectors in ((concept.token, concept.vectors), *concept.parts.items()):
+                placed = {places[n]: rows for n, rows in vectors.items() if n in places}
+                self._placeholders.add(token, placed, said)
+                added.append(token)
+        except ConfigError:
+            for token in added:
+                self._placeholders.remove(token)
+            raise
+        self._known[concept.token] = concept
+        self._outputs[concept.token] = {
+            places[n]: rows for n, rows in concept.outputs.items() if n in places
+        }
+
+    def remove(self, token: str) -> None:
+        """Forget the concept called `token`.
+
+        Raises:
+            ConfigError: it is not known here.
+        """
+        if token not in self._known or self._placeholders is None:
+            known = ", ".join(map(repr, self._known)) or "none"
+            raise ConfigError(f"there is no concept {token!r} in this session; known: {known}.")
+        for name in (token, *self._known[token].parts):
+            self._placeholders.remove(name)
+        del self._known[token], self._outputs[token]
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        for token in list(self._known):
+            self.remove(token)
+
+    @property
+    def edit(self) -> EditFunction | None:
+        """Puts learnt outputs in place; None where no concept has any."""
+        return self._put_outputs if any(self._outputs.values()) else None
+
+    def _put_outputs(self, conditioning: Conditioning) -> Edit:
+        touched = [False] * len(conditioning)
+        streams = []
+        for stream in conditioning.streams:
+            embeds = stream.embeds.clone()
+            for token, outputs in self._outputs.items():
+                rows = outputs.get(stream.name)
+                if rows is not None:
+                    for row in range(len(stream)):
+                        touched[row] |= _put(embeds[row], stream, row, token, rows)
+            streams.append(stream.replace(embeds=embeds))
+        return Edit(
+            conditioning.replace(*streams),
+            tuple(Window() if found else None for found in touched),
+            tuple(Trace("concepts", False, Window() if found else None) for found in touched),
+        )
+
+    def _places(self, concept: Concept, encoders: Mapping[str, str]) -> dict[str, str]:
+        """Per stream of the concept the text encoder here that it was learnt for."""
+        places: dict[str, str] = {}
+        for stream, rows in concept.vectors.items():
+            for name in sorted(encoders, key=lambda n: n != stream):
+                encoder = getattr(self._adapter.pipe, name)
+                if name not in places.values() and _fits(concept, stream, rows, encoder):
+                    places[stream] = name
+                    break
+        if not places or (len(places) < len(concept.vectors) and not concept.said):
+            learnt = ", ".join(f"{n} [{r.shape[1]} wide]" for n, r in concept.vectors.items())
+            raise ConfigError(
+                f"the concept {concept.token!r} was learnt for {learnt} of "
+                f"{concept.origin.get('model', 'another model')}; this "
+                f"{type(self._adapter.pipe).__name__} has {self._described(encoders)}. Learn it "
+                f"again with this model, or load the one it was learnt for."
+            )
+        return places
+
+    def _described(self, encoders: Mapping[str, str]) -> str:
+        described = []
+        for name in encoders:
+            encoder = getattr(self._adapter.pipe, name)
+            width = encoder.get_input_embeddings().weight.shape[1]
+            described.append(f"{name} [{type(encoder).__name__}, {width} wide]")
+        return ", ".join(described)
+
+
+def mark(encoder: Any) -> tuple[float, ...]:
+    """Figures of an encoder's embedding table that tell it from others of the same width."""
+    table: Tensor = encoder.get_input_embeddings().weight.detach()
+    rows = torch.linspace(0, len(table) - 1, _ROWS).long()
+    return tuple(table[rows, :_COLUMNS].float().flatten().tolist())
+
+
+def _fits(concept: Concept, stream: str, rows: Tensor, encoder: Any) -> bool:
+    table = encoder.get_input_embeddings().weight
+    if table.shape[1] != rows.shape[1]:
+        return False
+    expected = concept.marks.get(stream)
+    if expected is None:
+        return True
+    found = torch.tensor(mark(encoder))
+    apart = (found - torch.tensor(list(expected))).abs().max()
+    return bool(apart <= _TOLERANCE * found.std())
+
+
+def _put(embeds: Tensor, stream: TextStream, row: int, token: str, rows: Tensor) -> bool:
+    """Write `rows` at the placeholder's positions of one prompt's `embeds` `[seq, dim]`."""
+    tokens, found = stream.tokens[row], False
+    for number, vector in enumerate(rows):
+        name = shown_piece(token, number)
+        for position, text in enumerate(tokens):
+            if text == name:
+                embeds[position] = vector.to(embeds.device, embeds.dtype)
+                found = True
+    return found
