@@ -10,6 +10,7 @@ from embedops.errors import (
     ConfigError,
     EmbedopsError,
     GuardError,
+    LearningError,
     UnknownNameError,
     UnsupportedPipelineError,
 )
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from embedops.edits import Edit, TokenTrace, Trace, Window
     from embedops.encoders import Encoder, LeaveOneOut
     from embedops.features import FeatureEdit, Step
+    from embedops.learning.learn import learn
     from embedops.models import load
     from embedops.reports import Report, Verdict
     from embedops.schedule import Schedule
@@ -43,6 +45,7 @@ __all__ = [
     "Encoder",
     "FeatureEdit",
     "GuardError",
+    "LearningError",
     "LeaveOneOut",
     "Observed",
     "Plugin",
@@ -62,6 +65,7 @@ __all__ = [
     "Window",
     "adapters",
     "attach",
+    "learn",
     "load",
     "plugin",
     "plugins",
@@ -89,6 +93,7 @@ _LATER = {
     "Verdict": "reports",
     "Window": "edits",
     "attach": "attaching",
+    "learn": "learning.learn",
     "load": "models",
     "screen": "screening",
 }

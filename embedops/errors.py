@@ -44,3 +44,7 @@ class GuardError(EmbedopsError, RuntimeError):
     Raised instead of passing something unchecked on as safe. With
     `attach(..., policy="allow-unchecked")` such calls pass, reported as not checked.
     """
+
+
+class LearningError(EmbedopsError, RuntimeError):
+    """A concept could not be learnt to the end. What was best before is kept and named."""

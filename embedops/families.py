@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # importing torch takes seconds
     from torch import Tensor
 
     from embedops.encoders import Encoder
+    from embedops.learning.denoising import Denoising
     from embedops.streams import Conditioning
 
 ENTRY_POINTS = "embedops.pipelines"
@@ -129,6 +130,18 @@ class Adapter(ABC):
         """Per text encoder (its component's name) the component that spells for it; needed for
         learned concepts."""
         return {}
+
+    def denoising(self) -> Denoising:
+        """The pipeline as the learning loop sees it.
+
+        Raises:
+            UnsupportedPipelineError: concepts cannot be learnt with this family yet.
+        """
+        able = [name for name, cls in adapters().items() if cls.denoising is not Adapter.denoising]
+        raise UnsupportedPipelineError(
+            f"concepts cannot be learnt with {type(self.pipe).__name__} yet. Families that learn: "
+            f"{', '.join(able) or 'none'}."
+        )
 
     def steps(self) -> int:
         """The number of steps of the run in progress."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from embedops.families import Adapter
 from embedops_pipelines.stable_diffusion import StableDiffusion
 from embedops_pipelines.stable_diffusion_xl import StableDiffusionXL
 
@@ -25,6 +26,9 @@ class AnimateDiff(StableDiffusion):
         "AnimateDiffSparseControlNetPipeline",
     )
 
+    # A concept is learnt with the image model that moves here, and used with both.
+    denoising = Adapter.denoising
+
     def rows_per_prompt(self, name: str, images: int, inputs: Mapping[str, object]) -> int:
         return images * _frames(inputs)
 
@@ -35,6 +39,8 @@ class AnimateDiffXL(StableDiffusionXL):
     family: ClassVar[str] = "animatediff-xl"
     pipelines: ClassVar[tuple[str, ...]] = ("AnimateDiffSDXLPipeline",)
     companions: ClassVar[tuple[str, ...]] = ()
+
+    denoising = Adapter.denoising
 
     def rows_per_prompt(self, name: str, images: int, inputs: Mapping[str, object]) -> int:
         return images * _frames(inputs) if name == "encoder_hidden_states" else images

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from embedops.families import Bundle
+from embedops.learning.denoising import Denoising
 from embedops.streams import Conditioning, TextStream
 from embedops_pipelines.clip import ClipText
 from embedops_pipelines.said import Said
 from embedops_pipelines.text_family import TextFamily
 from embedops_pipelines.text_model import TextModel
+from embedops_pipelines.unet_denoising import UNetDenoising
 
 
 class StableDiffusion(TextFamily):
@@ -35,6 +37,9 @@ class StableDiffusion(TextFamily):
 
     def text_models(self, lora_scale: float | None) -> Sequence[TextModel]:
         return [ClipText(self.pipe, "text_encoder", "tokenizer", lora_scale=lora_scale)]
+
+    def denoising(self) -> Denoising:
+        return UNetDenoising(self.pipe)
 
     def streams(self, said: Said) -> Sequence[TextStream]:
         return [said.stream("text_encoder", said.values["embeds"])]

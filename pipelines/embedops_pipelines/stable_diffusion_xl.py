@@ -8,11 +8,13 @@ from typing import ClassVar
 import torch
 
 from embedops.families import Bundle
+from embedops.learning.denoising import Denoising
 from embedops.streams import Conditioning, TextStream
 from embedops_pipelines.clip import ClipText
 from embedops_pipelines.said import Said
 from embedops_pipelines.text_family import TextFamily
 from embedops_pipelines.text_model import TextModel
+from embedops_pipelines.unet_denoising import UNetDenoising
 
 _ENCODERS = ("text_encoder", "text_encoder_2")
 
@@ -55,6 +57,9 @@ class StableDiffusionXL(TextFamily):
             for name in _ENCODERS
             if getattr(self.pipe, name) is not None
         ]
+
+    def denoising(self) -> Denoising:
+        return UNetDenoising(self.pipe)
 
     def streams(self, said: Said) -> Sequence[TextStream]:
         names = list(said.models)

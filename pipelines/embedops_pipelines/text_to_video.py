@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from embedops.families import Adapter
 from embedops_pipelines.stable_diffusion import StableDiffusion
 
 
@@ -16,3 +17,5 @@ class TextToVideo(StableDiffusion):
     family: ClassVar[str] = "text-to-video"
     pipelines: ClassVar[tuple[str, ...]] = ("TextToVideoSDPipeline", "VideoToVideoSDPipeline")
     companions: ClassVar[tuple[str, ...]] = ()
+    # Concepts are learnt from pictures, with an image model.
+    denoising = Adapter.denoising

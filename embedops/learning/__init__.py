@@ -1,0 +1,1 @@
+"""Learning concepts from a few pictures: one loop for all methods."""

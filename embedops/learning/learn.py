@@ -1,0 +1,120 @@
+"""From a few pictures to a concept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from embedops.concepts import Concept
+from embedops.errors import ConfigError, LearningError
+from embedops.families import adapter_for
+from embedops.learning.loop import Loop, StepReport
+from embedops.learning.method import MethodConfig, Task, method
+from embedops.learning.pictures import Picture, read_pictures
+from embedops.placeholders import checked_token, speller
+
+CONCEPT_FILE = "concept.safetensors"
+
+
+def learn(
+    name: str,
+    pipe: Any,
+    images: str | Path | Sequence[str | Path],
+    token: str,
+    *,
+    out: str | Path,
+    masks: str | Path | None = None,
+    seed: int = 0,
+    on_step: Callable[[StepReport], None] | None = None,
+    **config: object,
+) -> Concept:
+    """Learn a concept from a few pictures.
+
+    Args:
+        name: the method; `embedops.methods()` lists them.
+        pipe: an unmodified diffusers pipeline of a family that can learn; it is left as it was.
+        images: a folder of pictures, or files; a text file of the same name is a caption.
+        token: the placeholder that prompts will name it by, such as `"<teapot>"`.
+        out: a folder for the concept, the log and the checkpoint. A run that was stopped goes on
+            from there, with the result of one that was not.
+        masks: a folder of masks, white on the subject.
+        seed: of everything that is drawn at random.
+        on_step: called after each step.
+        config: the method's settings.
+
+    Raises:
+        UnknownNameError: no such method or setting.
+        ConfigError: the pictures, the token, a setting or the folder cannot be used.
+        UnsupportedPipelineError: concepts cannot be learnt with this family.
+        LearningError: memory ran out, or the loss became NaN; the best so far is in `out`.
+    """
+    chosen = method(name, config)
+    adapter = adapter_for(pipe)
+    denoising = adapter.denoising()
+    given = Path(images) if isinstance(images, str | Path) else [Path(file) for file in images]
+    pictures = read_pictures(given, denoising.size, None if masks is None else Path(masks))
+    _check_new(pipe, adapter.tokenizers(), token)
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the folder {folder} cannot be made: {error}.") from error
+    origin = {
+        "method": name,
+        "model": str(getattr(pipe.config, "_name_or_path", "") or type(pipe).__name__),
+        "seed": str(seed),
+        "pictures": str(len(pictures)),
+        "embedops": version("embedops"),
+        "diffusers": version("diffusers"),
+    }
+    task = Task(adapter, denoising, pictures, token, seed)
+    settings = _identity(name, chosen.config, pictures, token, seed)
+    run = chosen.begin(task)
+    try:
+        loop = Loop(task, run, chosen.config, folder, settings)
+        try:
+            progress = loop.learn(on_step)
+        except LearningError:
+            run.concept(origin).save(folder / CONCEPT_FILE)
+            raise
+        notes = {"notes": " ".join(run.notes)} if run.notes else {}
+        concept = run.concept({**origin, "step": str(progress.best_step), **notes})
+    finally:
+        run.close()
+    concept.save(folder / CONCEPT_FILE)
+    return concept
+
+
+def _check_new(pipe: Any, tokenizers: Any, token: str) -> None:
+    """Make sure that the placeholder is no word already.
+
+    Raises:
+        ConfigError: it cannot be a placeholder, or a tokenizer knows it as one token.
+    """
+    checked_token(token)
+    for spelling in dict.fromkeys(tokenizers.values()):
+        tokenizer = speller(getattr(pipe, spelling))
+        ids = tokenizer(token, add_special_tokens=False).input_ids
+        if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
+            raise ConfigError(
+                f"{token!r} is a word of the model's vocabulary already; prompts that mean the "
+                f"word would mean the concept. Choose another name, such as '<{token}>'."
+            )
+
+
+def _identity(
+    name: str, config: MethodConfig, pictures: Sequence[Picture], token: str, seed: int
+) -> str:
+    """The same for the same run: settings, pictures and seed."""
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(picture.pixels.numpy().tobytes())
+        digest.update((picture.caption or "").encode())
+        if picture.mask is not None:
+            digest.update(picture.mask.numpy().tobytes())
+    settings = {"method": name, "token": token, "seed": seed, **config.model_dump(mode="json")}
+    return json.dumps({**settings, "pictures": digest.hexdigest()}, sort_keys=True)
