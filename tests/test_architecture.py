@@ -14,6 +14,7 @@ import pytest
 from installing import ROOT
 
 import embedops
+from embedops.learning.method import Method
 
 CORE = ROOT / "embedops"
 PLUGINS = sorted(p for p in (ROOT / "plugins").iterdir() if (p / "__init__.py").is_file())
@@ -106,12 +107,13 @@ def entry_points() -> dict[str, dict[str, str]]:
 
 def test_every_plugin_folder_is_registered_under_its_own_name() -> None:
     registered = {}
-    for name, target in entry_points()["embedops.plugins"].items():
-        module, _, attribute = target.partition(":")
-        cls = getattr(importlib.import_module(module), attribute)
-        assert issubclass(cls, embedops.Plugin)
-        assert cls.name == name
-        registered[module.split(".")[0]] = name
+    for group, kind in (("embedops.plugins", embedops.Plugin), ("embedops.methods", Method)):
+        for name, target in entry_points()[group].items():
+            module, _, attribute = target.partition(":")
+            cls = getattr(importlib.import_module(module), attribute)
+            assert issubclass(cls, kind)
+            assert cls.name == name
+            registered[module.split(".")[0]] = name
     assert registered.keys() == {path.name for path in PLUGINS}
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from embedops.cli import demo, generate, pipelines, plugins, screen
+from embedops.cli import demo, generate, learn, pipelines, plugins, screen
 from embedops.cli.output import paragraphs
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ for name, command, examples in (
     ("demo", demo.demo, demo.EXAMPLES),
     ("generate", generate.generate, generate.EXAMPLES),
     ("screen", screen.screen, screen.EXAMPLES),
+    ("learn", learn.learn, learn.EXAMPLES),
     ("plugins", plugins.list_plugins, plugins.EXAMPLES),
     ("pipelines", pipelines.list_pipelines, pipelines.EXAMPLES),
 ):

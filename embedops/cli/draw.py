@@ -15,6 +15,7 @@ from embedops.extension import AnyPlugin
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from embedops.concepts import Concept
     from embedops.reports import Report
 
 _STEPS = "num_inference_steps"
@@ -86,6 +87,7 @@ def draw(
     settings: Mapping[str, Any],
     *,
     plugins: Sequence[AnyPlugin] = (),
+    concepts: Sequence[Concept] = (),
     negative: str | None = None,
     on_step: Advance | None = None,
 ) -> Drawn:
@@ -94,6 +96,7 @@ def draw(
     Args:
         seeds: one a picture, in the order of the pictures.
         settings: from `call_settings`.
+        concepts: learned ones that the prompts may name.
         negative: what guidance steers away from, for every prompt.
         on_step: told after each step, where the pipeline offers that.
 
@@ -123,10 +126,16 @@ def draw(
             return {}
 
         arguments["callback_on_step_end"] = after_step
-    with embedops.attach(pipe, *plugins) if plugins else nullcontext() as session:
+    needed = bool(plugins or concepts)
+    session: Any
+    with embedops.attach(pipe, *plugins) if needed else nullcontext() as session:
+        for concept in concepts:
+            session.add(concept)
         result = pipe(list(prompts), **arguments)
-        report = session.report if session is not None else None
-    images, clips = getattr(result, "images", None), getattr(result, "frames", None)
+        report = session.report if plugins else None
+    found = (getattr(result, name, None) for name in ("images", "image", "frames"))
+    images, image, clips = found
+    images = image if images is None else images
     if images is None and not isinstance(clips, list):
         raise ConfigError(
             f"{type(pipe).__name__} makes no pictures but {type(result).__name__}. Call it from "

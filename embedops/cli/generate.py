@@ -14,7 +14,7 @@ import typer
 
 from embedops.cli import options
 from embedops.cli.draw import Clip, Drawn, call_settings, draw, makes_video, steps_of
-from embedops.cli.loading import is_shipped, open_pipeline
+from embedops.cli.loading import is_shipped, open_pipeline, read_concept
 from embedops.cli.output import progress, results, write_json
 from embedops.cli.stack import build_stack
 from embedops.extension import AnyPlugin
@@ -27,6 +27,7 @@ Examples:
     embedops generate "a gun" -p redact -p safree -c weapons \\
         --set redact.strength=0.8
     embedops generate "a rocket flying up at night" --model emoji-video
+    embedops generate "a <teapot> in the snow" --concept learnt/concept.safetensors
     embedops generate "a red kite" -p safree --phrases "a bird of prey" -s 7
 """
 
@@ -39,6 +40,7 @@ def generate(
     concepts: options.Concepts = None,
     phrases: options.Phrases = None,
     settings: options.Settings = None,
+    concept: options.LearnedConcepts = None,
     negative: Annotated[
         str | None, typer.Option("--negative", help="A negative prompt.", show_default=False)
     ] = None,
@@ -69,6 +71,7 @@ def generate(
     stack = build_stack(
         plugin or [], concepts=concepts or [], phrases=phrases or [], settings=settings or []
     )
+    learned = [read_concept(file) for file in concept or []]
     pipe = open_pipeline(model, device, dtype)
     if is_shipped(model):
         steps = options.STEPS if steps is None else steps
@@ -86,6 +89,7 @@ def generate(
         "dtype": str(pipe.dtype).removeprefix("torch."),
         **settings_of_call,
         "plugins": [_plugin_record(one) for one in stack],
+        "concepts": [{"token": one.token, **one.origin} for one in learned],
         "versions": _versions(),
     }
     records: list[dict[str, Any]] = []
@@ -100,6 +104,7 @@ def generate(
                 seeds,
                 settings_of_call,
                 plugins=stack,
+                concepts=learned,
                 negative=negative,
                 on_step=advance,
             )

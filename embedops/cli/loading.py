@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from embedops.cli.options import Dtype
 from embedops.cli.output import notes
 from embedops.errors import ConfigError
 from embedops.extension import unique_entry_points
+
+if TYPE_CHECKING:  # importing torch takes seconds
+    from embedops.concepts import Concept
 
 
 def open_pipeline(model: str, device: str | None, dtype: Dtype | None) -> Any:
@@ -31,6 +35,17 @@ def open_pipeline(model: str, device: str | None, dtype: Dtype | None) -> Any:
             raise ConfigError(f"cannot load {model!r}: {error}") from error
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def read_concept(path: Path) -> Concept:
+    """A learned concept.
+
+    Raises:
+        ConfigError: the file is none.
+    """
+    from embedops.concepts import Concept
+
+    return Concept.load(path)
 
 
 def is_shipped(model: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -95,6 +96,15 @@ Settings = Annotated[
         help="A setting of plugin NAME, which may be left out where only one plugin is given; "
         "repeat it for more. A VALUE that begins with \\[, { or a double quote, and null, are "
         "read as JSON.",
+        show_default=False,
+        rich_help_panel="Plugins",
+    ),
+]
+LearnedConcepts = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--concept",
+        help="A learned concept's file, which prompts name by its token; repeat it for more.",
         show_default=False,
         rich_help_panel="Plugins",
     ),

@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +19,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+if TYPE_CHECKING:
+    from embedops.learning.loop import StepReport
 
 Advance = Callable[[], None]
 
@@ -62,6 +66,32 @@ def progress(what: str, total: int) -> Iterator[Advance]:
     with bar:
         task = bar.add_task(_plain(what), total=total)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def learning_bar(what: str, total: int) -> Iterator[Callable[[StepReport], None]]:
+    """A bar for learning, with the loss; what is yielded takes each step's report."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=notes(),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(_plain(what), total=total, loss="–")
+        losses: list[float] = []
+
+        def show(report: StepReport) -> None:
+            losses.append(report.loss)
+            recent = losses[-20:]
+            mean = sum(recent) / len(recent)
+            bar.update(task, completed=report.step, loss=f"{mean:.3f}")
+
+        yield show
 
 
 def paragraphs(cls_or_function: object) -> list[str]:

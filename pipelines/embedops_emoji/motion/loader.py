@@ -1,4 +1,4 @@
-"""The moving model: the image model with its motion adapter and motion words."""
+"""The moving model: the image model with its motion adapter and its reading of motion words."""
 
 from __future__ import annotations
 
@@ -35,10 +35,17 @@ def load(
     from safetensors.torch import load_file
 
     from embedops_emoji.motion.clips import MOTION_WORDS
-    from embedops_emoji.motion.parts import ADAPTER_FOLDER, EMBEDDINGS_FILE, add_words, set_rows
+    from embedops_emoji.motion.parts import (
+        ADAPTER_FOLDER,
+        CROSS_ATTENTION_FILE,
+        EMBEDDINGS_FILE,
+        add_words,
+        set_projections,
+        set_rows,
+    )
 
     home = folder or Path(__file__).parent / "weights"
-    if not (home / EMBEDDINGS_FILE).is_file():
+    if not all((home / name).is_file() for name in (EMBEDDINGS_FILE, CROSS_ATTENTION_FILE)):
         raise FileNotFoundError(
             f"no motion adapter in {home}; reinstall the package, or train one with "
             "`python -m embedops_emoji.motion.train`"
@@ -50,6 +57,7 @@ def load(
     rows = load_file(home / EMBEDDINGS_FILE)
     ids = add_words(image.tokenizer, image.text_encoder, MOTION_WORDS)
     set_rows(image.text_encoder, ids, _stacked(rows, MOTION_WORDS))
+    set_projections(image.unet, load_file(home / CROSS_ATTENTION_FILE))
     pipe: AnimateDiffPipeline = AnimateDiffPipeline(
         vae=image.vae,
         text_encoder=image.text_encoder,

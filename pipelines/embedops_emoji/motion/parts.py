@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -77,3 +77,24 @@ def set_rows(text_encoder: Any, ids: Sequence[int], rows: Tensor) -> None:
     """Put `rows` `[len(ids), dim]` into the embedding table."""
     table: Tensor = text_encoder.get_input_embeddings().weight
     table[list(ids)] = rows.to(table.device, table.dtype)
+
+
+@torch.no_grad()
+def set_projections(unet: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put learnt weights into the denoiser's projections of the text.
+
+    Args:
+        unet: the image model's own, or the moving one made from it.
+        weights: by name, as `text_projections` names the modules, with `.weight` at the end.
+
+    Raises:
+        ValueError: they are not those of this denoiser.
+    """
+    modules = text_projections(unet)
+    if weights.keys() != {f"{name}.weight" for name in modules}:
+        raise ValueError(
+            f"the weights are for {sorted(weights)}, and this denoiser has {sorted(modules)}"
+        )
+    for name, module in modules.items():
+        weight: Tensor = module.get_parameter("weight")
+        weight.copy_(weights[f"{name}.weight"].to(weight.device, weight.dtype))
