@@ -93,7 +93,7 @@ def load(path: Path, token: str | None = None) -> Concept:
         single = {streams[0]: tensors[named]} if named in tensors else {}
         return Concept(
             token=token or named,
-            vectors=single or {n: tensors[_SDXL.get(n, f"input.{n}")] for n in streams},
+            vectors=single or {n: tensors[_stream_name(n, len(streams))] for n in streams},
             outputs={n: tensors[f"output.{n}"] for n in streams if f"output.{n}" in tensors},
             said=about["embedops.said"],
             marks={n: tuple(m) for n, m in json.loads(about["embedops.marks"]).items()},
@@ -108,11 +108,13 @@ def load(path: Path, token: str | None = None) -> Concept:
 
 
 def _vector_name(concept: Concept, stream: str) -> str:
-    if len(concept.vectors) == 1:
-        # Another tool would take the rows of such a file for all of the concept.
-        alone = not concept.outputs and not concept.parts
-        return concept.token if alone else f"input.{stream}"
-    return _SDXL.get(stream, f"input.{stream}")
+    # Another tool would take the rows of a file with outputs or parts for all of the concept.
+    alone = len(concept.vectors) == 1 and not concept.outputs and not concept.parts
+    return concept.token if alone else _stream_name(stream, len(concept.vectors))
+
+
+def _stream_name(stream: str, count: int) -> str:
+    return _SDXL.get(stream, f"input.{stream}") if count > 1 else f"input.{stream}"
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Mapping[str, str]]:

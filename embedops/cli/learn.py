@@ -30,7 +30,7 @@ _PROMPTS = ("a {}", "a {} in the snow", "a {} on a beach", "a drawing of a {}")
 
 
 def learn(
-    method: Annotated[str, typer.Argument(help="cross-init or textual-inversion.")],
+    method: Annotated[str, typer.Argument(help="cross-init, cones or textual-inversion.")],
     images: Annotated[Path, typer.Option("--images", help="A folder of pictures, or one picture.")],
     token: Annotated[str, typer.Option("--token", help="What prompts will call it.")],
     init: Annotated[

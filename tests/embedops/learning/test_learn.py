@@ -20,7 +20,7 @@ from embedops import (
 )
 from embedops.learning.loop import StepReport
 
-METHODS = ("textual-inversion", "cross-init")
+METHODS = ("textual-inversion", "cross-init", "cones")
 QUICK: dict[str, Any] = {"steps": 6, "batch": 2, "init": "cat", "check_every": 2}
 
 
