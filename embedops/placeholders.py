@@ -199,7 +199,11 @@ class Placeholders:
             if name in vectors:
                 self._give_rows(token, name, vectors[name])
         self._said[token] = said
-        self._respell()
+        try:
+            self._respell()
+        except ConfigError:
+            self.remove(token)
+            raise
 
     def put(self, token: str, vectors: Mapping[str, Tensor]) -> None:
         """Change the rows of a placeholder; they may require gradients."""

@@ -49,7 +49,7 @@ def save(
     tensors: dict[str, Tensor] = {}
     for name, parameter in parameters.items():
         tensors[f"now.{name}"] = parameter
-        tensors[f"best.{name}"] = progress.best.get(name, parameter)
+        tensors[f"best.{name}"] = progress.best[name]
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{name}.{key}"] = value
     about = {

@@ -85,6 +85,7 @@ class Loop:
         """
         path = self._folder / checkpoint.FILE
         progress = checkpoint.restore(path, self._settings, self._parameters, self._optimizer)
+        progress.best = progress.best or dict(self._start)
         with _Frozen(self._task.denoising, self._config.gradient_checkpointing):
             try:
                 while progress.step < self._config.steps:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from families import flux, stable_diffusion_xl
+from families import flux, kolors, stable_diffusion_xl
 from transformers import CLIPTextModel
 
 import embedops
@@ -154,6 +154,33 @@ def test_encoders_of_other_families() -> None:
     before = draw(pipe)
     with embedops.attach(pipe) as session:
         session.add(Concept("<toy>", vectors))
+        assert not torch.equal(draw(pipe), before)
+    assert torch.equal(draw(pipe), before)
+
+
+def test_a_tokenizer_that_cannot_be_taught_changes_nothing() -> None:
+    pipe = kolors.kolors()
+    tokenizer, before = pipe.tokenizer, draw(pipe, "a photo of a cat")
+    toy = Concept("<toy>", {"text_encoder": rows(1, width(pipe.text_encoder))})
+    with embedops.attach(pipe) as session:
+        for _ in range(2):
+            with pytest.raises(ConfigError, match="not built on the tokenizers library"):
+                session.add(toy)
+        assert session.concepts == ()
+        assert pipe.tokenizer is tokenizer
+        assert torch.equal(draw(pipe, "a photo of a cat"), before)
+
+
+def test_a_table_longer_than_the_vocabulary() -> None:
+    pipe = tiny.stable_diffusion()
+    pipe.text_encoder.resize_token_embeddings(len(pipe.tokenizer) + 40)
+    vectors = rows(2, width(pipe.text_encoder))
+    before = draw(pipe)
+    with embedops.attach(pipe) as session:
+        session.add(Concept("<toy>", {"text_encoder": vectors}))
+        ids = pipe.tokenizer("<toy>").input_ids[1:3]
+        read = pipe.text_encoder.get_input_embeddings()(torch.tensor(ids))
+        assert torch.equal(read, vectors)
         assert not torch.equal(draw(pipe), before)
     assert torch.equal(draw(pipe), before)
 
