@@ -1,8 +1,8 @@
 """Concepts on disk: our own format, and the embedding files of other tools.
 
-Ours is safetensors with versioned metadata. A concept of one text encoder, without outputs and
-parts, is one tensor named like the token: what diffusers' `load_textual_inversion` reads. SDXL's
-two are named `clip_l` and `clip_g`, as other tools name them.
+Ours is safetensors with versioned metadata. A concept of one text encoder, of vectors alone, is one
+tensor named like the token: what diffusers' `load_textual_inversion` reads. SDXL's two are named
+`clip_l` and `clip_g`, as other tools name them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from embedops.concepts import Concept
 from embedops.errors import ConfigError
 
 _FORMAT = "2"
+_OVERLAY = "overlay."
 _SDXL = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
 _FOREIGN = {
     **{theirs: ours for ours, theirs in _SDXL.items()},
@@ -43,6 +44,7 @@ def save(concept: Concept, path: Path) -> Path:
     tensors |= {f"output.{n}": rows for n, rows in concept.outputs.items()}
     for number, vectors in enumerate(concept.parts.values()):
         tensors |= {f"part.{number}.{n}": rows for n, rows in vectors.items()}
+    tensors |= {f"{_OVERLAY}{n}": matrix for n, matrix in concept.overlay.items()}
     about = {
         "format": "pt",
         "embedops.format": _FORMAT,
@@ -101,6 +103,11 @@ def load(path: Path, token: str | None = None) -> Concept:
                 part: {n: tensors[key] for n in streams if (key := f"part.{k}.{n}") in tensors}
                 for k, part in enumerate(parts)
             },
+            overlay={
+                key.removeprefix(_OVERLAY): tensor
+                for key, tensor in tensors.items()
+                if key.startswith(_OVERLAY)
+            },
             origin=json.loads(about["embedops.origin"]),
         )
     except (KeyError, json.JSONDecodeError) as error:
@@ -108,9 +115,11 @@ def load(path: Path, token: str | None = None) -> Concept:
 
 
 def _vector_name(concept: Concept, stream: str) -> str:
-    # Another tool would take the rows of a file with outputs or parts for all of the concept.
-    alone = len(concept.vectors) == 1 and not concept.outputs and not concept.parts
-    return concept.token if alone else _stream_name(stream, len(concept.vectors))
+    # Another tool would take the rows of a file with more than vectors for all of the concept.
+    alone = not (concept.outputs or concept.parts or concept.overlay)
+    if alone and len(concept.vectors) == 1:
+        return concept.token
+    return _stream_name(stream, len(concept.vectors))
 
 
 def _stream_name(stream: str, count: int) -> str:

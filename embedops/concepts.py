@@ -30,6 +30,8 @@ class Concept:
             of the same width.
         parts: further placeholders that were learnt with this one, by token, such as the pose of
             a training picture.
+        overlay: what layers of the denoiser add for prompts that name the concept or a part of it;
+            see `embedops.overlay.Weights`. Empty for methods that leave the denoiser alone.
     """
 
     token: str
@@ -39,6 +41,7 @@ class Concept:
     said: str = ""
     marks: Mapping[str, Sequence[float]] = field(default_factory=dict)
     parts: Mapping[str, Vectors] = field(default_factory=dict)
+    overlay: Vectors = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.token.strip() or not self.vectors:
@@ -54,6 +57,9 @@ class Concept:
                         f"concept {token!r}, stream {name!r}: expected finite vectors "
                         f"[count, dim], got shape {tuple(rows.shape)}."
                     )
+        broken = [n for n, t in self.overlay.items() if not bool(torch.isfinite(t).all())]
+        if broken:
+            raise ConfigError(f"concept {self.token!r}: {broken[0]!r} holds NaN or infinity.")
         for name, rows in self.outputs.items():
             if name not in self.vectors or len(self.vectors[name]) != len(rows):
                 raise ConfigError(
@@ -92,7 +98,7 @@ class Concept:
         return load(Path(path), token)
 
     def part(self, token: str) -> Concept:
-        """One of the `parts` as a concept of its own.
+        """One of the `parts` as a concept of its own, of vectors alone.
 
         Raises:
             ConfigError: there is no such part.
@@ -100,7 +106,12 @@ class Concept:
         if token not in self.parts:
             known = ", ".join(self.parts) or "none"
             raise ConfigError(f"concept {self.token!r} has no part {token!r}; it has: {known}.")
-        return replace(self, token=token, vectors=self.parts[token], outputs={}, parts={})
+        return replace(self.subject(), token=token, vectors=self.parts[token])
+
+    def subject(self) -> Concept:
+        """The concept's own vectors alone, without parts, outputs and overlay: what other tools'
+        embedding files can carry."""
+        return replace(self, outputs={}, parts={}, overlay={})
 
     def norms(self) -> dict[str, tuple[float, ...]]:
         """Per stream the length of each vector."""
@@ -110,7 +121,8 @@ class Concept:
         sizes = {n: list(rows.shape) for n, rows in self.vectors.items()}
         behind = ", behind the encoder" if self.outputs else ""
         parts = f", parts {', '.join(self.parts)}" if self.parts else ""
-        return f"<Concept {self.token!r} {sizes}{behind}{parts}>"
+        inside = f", overlay of {len(self.overlay)} matrices" if self.overlay else ""
+        return f"<Concept {self.token!r} {sizes}{behind}{parts}{inside}>"
 
     def __mul__(self, scale: float) -> Concept:
         return self._with({n: rows * scale for n, rows in self.vectors.items()}, scale)
@@ -120,13 +132,16 @@ class Concept:
     def _with(self, vectors: Vectors, scale: float) -> Concept:
         outputs = {n: rows * scale for n, rows in self.outputs.items()}
         parts = {t: {n: rows * scale for n, rows in v.items()} for t, v in self.parts.items()}
-        return replace(self, vectors=vectors, outputs=outputs, parts=parts)
+        # Of a pair of factors one is scaled.
+        overlay = {n: t if n.endswith(".down") else t * scale for n, t in self.overlay.items()}
+        return replace(self, vectors=vectors, outputs=outputs, parts=parts, overlay=overlay)
 
     def __add__(self, other: Concept) -> Concept:
         self._check_same_shape(other)
-        if self.parts or other.parts:
+        if self.parts or other.parts or self.overlay or other.overlay:
             raise ConfigError(
-                "concepts with parts cannot be added; add one part to another: concept.part(token)."
+                "concepts with parts or an overlay cannot be added; add their vectors: "
+                "concept.subject() + other.subject(), or concept.part(token)."
             )
         return replace(
             self,
@@ -146,6 +161,7 @@ class Concept:
             and _same(self.outputs, other.outputs)
             and self.parts.keys() == other.parts.keys()
             and all(_same(rows, other.parts[token]) for token, rows in self.parts.items())
+            and _same(self.overlay, other.overlay)
         )
 
     __hash__ = None  # type: ignore[assignment]  # tensors have no stable hash

@@ -23,6 +23,7 @@ class Step:
             plugin that made this feature edit.
         rows: positive rows of the batch. With guidance in one batch they are its last ones, after
             as many negative rows.
+        sides: sides of the guidance in the batch: 2 with guidance in one batch, else 1.
     """
 
     index: int
@@ -30,6 +31,7 @@ class Step:
     original: Mapping[str, object]
     edited_rows: tuple[int, ...]
     rows: int
+    sides: int
 
 
 class FeatureEdit(ABC):

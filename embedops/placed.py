@@ -12,6 +12,7 @@ from embedops.concepts import Concept, Vectors
 from embedops.edits import Edit, Trace, Window
 from embedops.errors import ConfigError, UnsupportedPipelineError
 from embedops.families import Adapter
+from embedops.overlay import Overlay
 from embedops.placeholders import Placeholders, shown_piece
 from embedops.schedule import EditFunction
 from embedops.streams import Conditioning, TextStream
@@ -33,6 +34,7 @@ class PlacedConcepts:
         self._placeholders: Placeholders | None = None
         self._known: dict[str, Concept] = {}
         self._outputs: dict[str, Vectors] = {}
+        self._overlays: dict[str, Overlay] = {}
 
     @property
     def known(self) -> tuple[Concept, ...]:
@@ -61,6 +63,10 @@ class PlacedConcepts:
                 placed = {places[n]: rows for n, rows in vectors.items() if n in places}
                 self._placeholders.add(token, placed, said)
                 added.append(token)
+            if concept.overlay:
+                overlay = Overlay(concept.overlay)
+                overlay.apply(getattr(self._adapter.pipe, self._adapter.denoisers[0]))
+                self._overlays[concept.token] = overlay
         except ConfigError:
             for token in added:
                 self._placeholders.remove(token)
@@ -81,12 +87,27 @@ class PlacedConcepts:
             raise ConfigError(f"there is no concept {token!r} in this session; known: {known}.")
         for name in (token, *self._known[token].parts):
             self._placeholders.remove(name)
+        if token in self._overlays:
+            self._overlays.pop(token).remove()
         del self._known[token], self._outputs[token]
 
     def clear(self) -> None:
         """Forget all of them."""
         for token in list(self._known):
             self.remove(token)
+
+    @property
+    def overlays(self) -> Mapping[str, Overlay]:
+        """By token, what concepts add inside the denoiser."""
+        return self._overlays
+
+    def naming(self, token: str, conditioning: Conditioning) -> tuple[bool, ...]:
+        """Per prompt, whether it names the concept called `token` or a part of it."""
+        names = {token, *self._known[token].parts}
+        return tuple(
+            any(not names.isdisjoint(stream.tokens[row]) for stream in conditioning.streams)
+            for row in range(len(conditioning))
+        )
 
     @property
     def edit(self) -> EditFunction | None:

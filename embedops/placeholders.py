@@ -210,6 +210,18 @@ class Placeholders:
         for name, rows in vectors.items():
             RowTable.of(getattr(self._pipe, name)).put(self._ids[token, name], rows)
 
+    def positions(self, text: str, encoder: str) -> dict[str, list[int]]:
+        """Where a text encoder reads the placeholders of a text, those that it names."""
+        tokenizer = speller(getattr(self._pipe, self._tokenizers[encoder]))
+        places: dict[int, list[int]] = {}
+        for position, number in enumerate(tokenizer(text, truncation=True).input_ids):
+            places.setdefault(number, []).append(position)
+        found = {
+            token: [p for i in self._ids.get((token, encoder), ()) for p in places.get(i, ())]
+            for token in self.tokens
+        }
+        return {token: sorted(where) for token, where in found.items() if where}
+
     def remove(self, token: str) -> None:
         """Forget a placeholder.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal
 
@@ -39,6 +39,7 @@ class _Call:
         self.done = 0  # steps begun
         self.total = 0
         self.open: list[tuple[FeatureEdit, Step]] = []
+        self.naming: dict[tuple[str, int], tuple[bool, ...]] = {}
 
 
 class Session:
@@ -273,11 +274,12 @@ class Session:
         now = {name: module for name, module in parts.items() if module is not None}
         if now.keys() == self._hooked.keys() and all(now[n] is m for n, m in self._hooked.items()):
             return
-        for feature in self._features.values():
+        inside = (*self._features.values(), *self._concepts.overlays.values())
+        for feature in inside:
             feature.remove()
         self._unhook_denoisers()
         self._hook_denoisers()
-        for feature in self._features.values():
+        for feature in inside:
             feature.apply(self._hooked[self._adapter.denoisers[0]])
 
     def _before(
@@ -306,7 +308,7 @@ class Session:
             changed = self._adapter.lengthened(changed, longer)
         if is_step:
             call.done += 1
-            changed = self._open_features(call, index, pattern, inputs, changed)
+            changed = self._open_features(call, index, pattern, len(sides), inputs, changed)
         # Passed as they came: a compiled denoiser would trace another split anew.
         return tuple(changed.pop(name) for name in names), changed
 
@@ -345,26 +347,40 @@ class Session:
         call: _Call,
         index: int,
         pattern: tuple[int, ...],
+        sides: int,
         inputs: dict[str, object],
         changed: dict[str, object],
     ) -> dict[str, object]:
         call.open = []
-        if not self._features or call.swap is None or call.resolved is None:
+        if call.resolved is None:
             return changed
         observed, schedule = call.resolved
         images = range(observed.images_per_prompt)
-        for number, feature in self._features.items():
-            rows = tuple(
-                row * len(images) + image
-                for row, version in enumerate(pattern)
-                if number in schedule.readings[version].plugins
-                for image in images
-            )
-            if rows:
-                step = Step(index, call.total, inputs, rows, len(pattern) * len(images))
+        for feature, prompts in self._at_work(call, schedule, pattern):
+            if prompts:
+                rows = tuple(prompt * len(images) + image for prompt in prompts for image in images)
+                count = len(pattern) * len(images)
+                step = Step(index, call.total, inputs, rows, count, sides)
                 changed = feature.before(step, changed)
                 call.open.append((feature, step))
         return changed
+
+    def _at_work(
+        self, call: _Call, schedule: Schedule, pattern: tuple[int, ...]
+    ) -> Iterator[tuple[FeatureEdit, list[int]]]:
+        """Every edit of features with the prompts that it is to act on now."""
+        for number, feature in self._features.items():
+            readings = (schedule.readings[version] for version in pattern)
+            yield feature, [row for row, r in enumerate(readings) if number in r.plugins]
+        for token, overlay in self._concepts.overlays.items():
+            named = []
+            for row, version in enumerate(pattern):
+                reading, key = schedule.readings[version], (token, version)
+                if key not in call.naming:
+                    call.naming[key] = self._concepts.naming(token, reading.conditioning)
+                if call.naming[key][reading.rows.index(row)]:
+                    named.append(row)
+            yield overlay, named
 
     def _after(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from embedops.errors import UnsupportedPipelineError
 from embedops.families import Bundle
 
 
@@ -30,6 +31,26 @@ class Denoising(ABC):
     @abstractmethod
     def predict(self, noisy: Tensor, times: Tensor, bundle: Bundle) -> Tensor:
         """The denoiser's prediction for noisy latents `[n, ...]` at timesteps `[n]`."""
+
+    def denoiser(self) -> nn.Module:
+        """The network that denoises.
+
+        Raises:
+            UnsupportedPipelineError: what it does with text cannot be taken apart.
+        """
+        raise UnsupportedPipelineError(
+            "this family's denoiser reads text and picture together, so attention to the text "
+            "cannot be seen or taught by itself. Use a method that learns vectors alone."
+        )
+
+    def cross_attention(self) -> Mapping[str, nn.Module]:
+        """The denoiser's layers that read the text, by their path in it.
+
+        Raises:
+            UnsupportedPipelineError: it has no layers for the text alone.
+        """
+        self.denoiser()
+        return {}
 
     @abstractmethod
     def modules(self) -> Sequence[object]:

@@ -17,7 +17,7 @@ from embedops.errors import LearningError
 from embedops.learning import checkpoint
 from embedops.learning.checkpoint import Progress
 from embedops.learning.denoising import Denoising
-from embedops.learning.method import PLACEHOLDER, MethodConfig, Run, Task
+from embedops.learning.method import PLACEHOLDER, Ask, MethodConfig, Run, Task
 from embedops.learning.objective import Objective
 
 LOG_FILE = "log.jsonl"
@@ -68,11 +68,14 @@ class Loop:
         self._task, self._run, self._config = task, run, config
         self._folder, self._settings = folder, settings
         self._parameters = dict(run.parameters())
-        self._start = {n: p.detach().clone() for n, p in self._parameters.items()}
+        self._start = {n: v.detach().clone() for n, v in run.vectors().items()}
         device = next(iter(self._parameters.values())).device
         self._accelerator = Accelerator(mixed_precision=config.precision, cpu=device.type == "cpu")
         self._objective = Objective(task.pipe.scheduler, config.weighting)
-        self._optimizer = torch.optim.AdamW(self._parameters.values(), lr=config.rate)
+        rates = run.rates()
+        self._optimizer = torch.optim.AdamW(
+            [{"params": [p], "lr": rates.get(n, config.rate)} for n, p in self._parameters.items()]
+        )
         self._latents = _encoded(task.denoising, [p.pixels for p in task.pictures])
         self._every = config.check_every or max(1, config.steps // 10)
 
@@ -85,7 +88,7 @@ class Loop:
         """
         path = self._folder / checkpoint.FILE
         progress = checkpoint.restore(path, self._settings, self._parameters, self._optimizer)
-        progress.best = progress.best or dict(self._start)
+        progress.best = progress.best or self._now()
         with _Frozen(self._task.denoising, self._config.gradient_checkpointing):
             try:
                 while progress.step < self._config.steps:
@@ -111,7 +114,7 @@ class Loop:
             check = self._check()
             if check < progress.best_loss:
                 progress.best_loss, progress.best_step = check, progress.step
-                progress.best = {n: p.detach().clone() for n, p in self._parameters.items()}
+                progress.best = self._now()
         report = StepReport(progress.step, self._config.steps, loss, *self._lengths(), check)
         if self._accelerator.is_main_process:
             self._log(report)
@@ -127,12 +130,12 @@ class Loop:
                 [self._task.seed, step, part, self._accelerator.process_index]
             )
             chosen = self._chosen(step, part)
-            texts = [self._text(picture, rng) for picture in chosen]
+            asks = [self._run.ask(picture, self._text(picture, rng), rng) for picture in chosen]
             # Stratified, so that every batch sees the whole schedule.
             uniform = torch.from_numpy(np.arange(len(chosen)) + rng.random(len(chosen)))
             uniform = uniform.float() / len(chosen)
             noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
-            loss = self._loss(chosen, texts, uniform, noise)
+            loss = self._loss(chosen, asks, uniform, noise)
             penalty = self._run.penalty()
             whole = loss if penalty is None else loss + penalty
             if not bool(torch.isfinite(whole)):
@@ -143,39 +146,42 @@ class Loop:
                 )
             self._accelerator.backward(whole / self._config.accumulate)
             total += float(whole.detach()) / self._config.accumulate
-        for parameter in self._parameters.values():
-            if parameter.grad is not None:
-                parameter.grad = self._accelerator.reduce(parameter.grad, "mean")
+        if self._accelerator.num_processes > 1:
+            for parameter in self._parameters.values():
+                # What this process did not need another may have: all must take part.
+                grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                parameter.grad = self._accelerator.reduce(grad, "mean")
         self._optimizer.step()
         self._optimizer.zero_grad()
         return total
 
     def _loss(
-        self, chosen: Sequence[int], texts: Sequence[str], uniform: Tensor, noise: torch.Generator
+        self, chosen: Sequence[int], asks: Sequence[Ask], uniform: Tensor, noise: torch.Generator
     ) -> Tensor:
         mean, spread = (part[list(chosen)] for part in self._latents)
         latents = mean + spread * torch.randn(mean.shape, generator=noise).to(mean.device)
         added = torch.randn(mean.shape, generator=noise).to(mean.device)
         times = self._objective.times(uniform.to(mean.device))
         with self._accelerator.autocast():
-            bundle = self._run.read(texts, chosen)
+            bundle = self._run.read([ask.text for ask in asks], chosen)
             predicted = self._task.denoising.predict(
                 self._objective.noisy(latents, added, times), times, bundle
             )
         target = self._objective.target(latents, added, times)
-        error = (predicted.float() - target).square().flatten(1).mean(1)
+        error = _mean_where((predicted.float() - target).square(), [ask.mask for ask in asks])
         return (self._objective.weights(times) * error).mean()
 
     @torch.no_grad()
     def _check(self) -> float:
         """The loss on fixed noise, at a few timesteps of the first pictures."""
         chosen = range(min(len(self._task.pictures), _CHECK_PICTURES))
-        text = [self._config.templates[0].replace(PLACEHOLDER, self._task.token)] * len(chosen)
+        text = self._config.templates[0].replace(PLACEHOLDER, self._task.token)
         losses = []
         for part in range(_CHECK_TIMES):
-            noise = torch.Generator().manual_seed(part)
+            rng, noise = np.random.default_rng(part), torch.Generator().manual_seed(part)
+            asks = [self._run.ask(picture, text, rng) for picture in chosen]
             uniform = torch.full((len(chosen),), (part + 0.5) / _CHECK_TIMES)
-            losses.append(float(self._loss(list(chosen), text, uniform, noise)))
+            losses.append(float(self._loss(list(chosen), asks, uniform, noise)))
         return float(np.mean(losses))
 
     def _chosen(self, step: int, part: int) -> list[int]:
@@ -196,10 +202,9 @@ class Loop:
         return caption if token.lower() in caption.lower() else f"{token}, {caption}"
 
     def _lengths(self) -> tuple[float, float]:
-        lengths = [p.detach().norm(dim=-1).mean() for p in self._parameters.values()]
-        moved = [
-            (p.detach() - self._start[n]).norm(dim=-1).mean() for n, p in self._parameters.items()
-        ]
+        vectors = {n: v.detach() for n, v in self._run.vectors().items()}
+        lengths = [v.norm(dim=-1).mean() for v in vectors.values()]
+        moved = [(v - self._start[n]).norm(dim=-1).mean() for n, v in vectors.items()]
         return float(torch.stack(lengths).mean()), float(torch.stack(moved).mean())
 
     def _log(self, report: StepReport) -> None:
@@ -207,6 +212,9 @@ class Loop:
         rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in line.items()}
         with (self._folder / LOG_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(rounded) + "\n")
+
+    def _now(self) -> dict[str, Tensor]:
+        return {n: p.detach().clone() for n, p in self._parameters.items()}
 
     @torch.no_grad()
     def _set(self, values: Mapping[str, Tensor]) -> None:
@@ -219,6 +227,19 @@ def _encoded(denoising: Denoising, pictures: Sequence[Tensor]) -> tuple[Tensor, 
     """Mean and spread of the pictures' latents, `[n, ...]`; one picture at a time for memory."""
     parts = [denoising.encode(pixels[None]) for pixels in pictures]
     return torch.cat([mean for mean, _ in parts]), torch.cat([spread for _, spread in parts])
+
+
+def _mean_where(error: Tensor, masks: Sequence[Tensor | None]) -> Tensor:
+    """Per row the mean of `error` `[n, channels, height, width]` where the masks let it count."""
+    means = []
+    for row, mask in zip(error, masks, strict=True):
+        if mask is None:
+            means.append(row.mean())
+            continue
+        # A mean over areas: a latent pixel at the edge counts by the part that is inside.
+        share = nn.functional.interpolate(mask[None].to(row), row.shape[-2:], mode="area")[0]
+        means.append((row.mean(0) * share[0]).sum() / share.sum())
+    return torch.stack(means)
 
 
 class _Frozen:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+import numpy as np
 from pydantic import Field, ValidationError, field_validator
 from torch import Tensor, nn
 
@@ -80,6 +81,19 @@ class Task:
         return self.adapter.pipe
 
 
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """What one picture of a batch teaches.
+
+    Attributes:
+        text: what is said of it.
+        mask: `[1, side, side]` in 0..1, where its loss counts; None for everywhere.
+    """
+
+    text: str
+    mask: Tensor | None = None
+
+
 class Run(ABC):
     """One concept on its way. `close` leaves the pipeline as it was."""
 
@@ -90,12 +104,30 @@ class Run(ABC):
     def parameters(self) -> Mapping[str, nn.Parameter]:
         """What is learnt, by name."""
 
+    def vectors(self) -> Mapping[str, Tensor]:
+        """The concept's vectors among the parameters, whose lengths the log follows."""
+        return self.parameters()
+
+    def rates(self) -> Mapping[str, float]:
+        """Learning rates of the parameters that have one of their own."""
+        return {}
+
+    def ask(self, picture: int, text: str, rng: np.random.Generator) -> Ask:
+        """What a picture teaches in this step.
+
+        Args:
+            picture: its number.
+            text: its caption or a template, with the placeholder.
+            rng: for what is drawn at random.
+        """
+        return Ask(text)
+
     @abstractmethod
     def read(self, texts: Sequence[str], pictures: Sequence[int]) -> Bundle:
         """What the denoiser reads of texts, one for each of the pictures given by number."""
 
     def penalty(self) -> Tensor | None:
-        """What the method adds to the loss."""
+        """What the method adds to the loss of the batch that was read and predicted last."""
         return None
 
     @abstractmethod

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from embedops.errors import UnsupportedPipelineError
 from embedops.families import Bundle
@@ -68,6 +68,13 @@ class UNetDenoising(Denoising):
             noisy.to(unet.dtype), times, _cast(states, unet.dtype), added_cond_kwargs=added
         ).sample
         return predicted.float()
+
+    def denoiser(self) -> nn.Module:
+        unet: nn.Module = self._pipe.unet
+        return unet
+
+    def cross_attention(self) -> Mapping[str, nn.Module]:
+        return {p: m for p, m in self.denoiser().named_modules() if p.endswith("attn2")}
 
     def modules(self) -> Sequence[object]:
         names = ("unet", "vae", "text_encoder", "text_encoder_2")

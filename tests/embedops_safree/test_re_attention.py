@@ -214,7 +214,7 @@ def test_every_tensor_of_the_batch_gets_the_rows_of_the_original() -> None:
     changed["encoder_hidden_states"] = noise(9, 6, 77, 32)
     changed["added_cond_kwargs"] = {"text_embeds": noise(8, 6, 5), "scale": 2.0}
     edit: Any = ReAttention(0.5, 1)
-    step = Step(0, 4, original, (0, 2), 3)
+    step = Step(0, 4, original, (0, 2), 3, 2)
     grown = edit.before(step, changed)
     for name in ("sample", "timestep", "encoder_hidden_states", "timestep_cond"):
         assert torch.equal(grown[name][:6], changed[name])
@@ -235,15 +235,15 @@ def test_a_transformer_is_refused(pipe: Any) -> None:
 
 def test_a_batch_of_another_arrangement_is_refused() -> None:
     with pytest.raises(GuardError, match="expects a batch of 2 rows"):
-        ReAttention(0.5, 1).before(Step(0, 4, inputs(6), (0,), 2), inputs(6))
+        ReAttention(0.5, 1).before(Step(0, 4, inputs(6), (0,), 2, 1), inputs(6))
 
 
 def test_hooks_that_never_ran_stop_the_call(pipe: Any) -> None:
     edit = ReAttention(0.5, 1)
     edit.apply(pipe.unet)
-    edit.before(Step(0, 4, inputs(2), (0,), 1), inputs(2))
+    edit.before(Step(0, 4, inputs(2), (0,), 1, 2), inputs(2))
     with pytest.raises(GuardError, match="saw 0 of the UNet's 2 up blocks"):
-        edit.after(Step(0, 4, inputs(2), (0,), 1), (noise(0, 3, 4, 8, 8),))
+        edit.after(Step(0, 4, inputs(2), (0,), 1, 2), (noise(0, 3, 4, 8, 8),))
     edit.remove()
     assert hooks(pipe) == 0
 
