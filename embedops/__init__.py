@@ -11,6 +11,7 @@ from embedops.errors import (
     EmbedopsError,
     GuardError,
     LearningError,
+    StopLearning,
     UnknownNameError,
     UnsupportedPipelineError,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Schedule",
     "Session",
     "Step",
+    "StopLearning",
     "Subspace",
     "TextStream",
     "TokenTrace",

@@ -48,3 +48,8 @@ class GuardError(EmbedopsError, RuntimeError):
 
 class LearningError(EmbedopsError, RuntimeError):
     """A concept could not be learnt to the end. What was best before is kept and named."""
+
+
+class StopLearning(Exception):  # noqa: N818  # a wish, as StopIteration is
+    """Raised by an `on_step` or `on_check` of `learn` to end the run there: the best so far is
+    kept and returned as if the run had come to its end."""

@@ -8,7 +8,8 @@ changed for that. Hooks add it, in the rows whose prompts name the concept and i
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,7 @@ class _Rows:
 
 
 class Overlay(FeatureEdit):
-    """Adds to the output of linear layers, while a step or `everywhere` is open.
+    """Adds to the output of linear layers, inside a step or `everywhere`.
 
     Args:
         weights: what to add.
@@ -65,9 +66,15 @@ class Overlay(FeatureEdit):
             handle.remove()
         self._handles = []
 
-    def everywhere(self, on: bool) -> None:
-        """Whether all rows of what this thread runs read the additions from now on."""
-        self._thread.rows = _Rows(None) if on else None
+    @contextmanager
+    def everywhere(self) -> Iterator[None]:
+        """All rows of what this thread runs inside read the additions."""
+        before: _Rows | None = getattr(self._thread, "rows", None)
+        self._thread.rows = _Rows(None)
+        try:
+            yield
+        finally:
+            self._thread.rows = before
 
     def before(self, step: Step, inputs: dict[str, object]) -> dict[str, object]:
         """The inputs as they are, after noting which rows of the batch are to read the additions.

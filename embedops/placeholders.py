@@ -114,7 +114,9 @@ class RowTable:
             rows = torch.stack(
                 [self._rows.get(i, empty).to(like.device) for i in range(self.first, last + 1)]
             )
-            if not rows.requires_grad:
+            # Another thread may read without gradients while this one learns: what it stacks has
+            # none, and must not be kept for those who need them.
+            if not any(row.requires_grad for row in self._rows.values()):
                 self._stacked = rows
         return rows.to(like.device, like.dtype)
 

@@ -73,7 +73,7 @@ def learn(
     from embedops.learning.learn import learn as learn_concept
     from embedops.learning.method import method as checked_method
 
-    config = dict(_setting(text) for text in settings or [])
+    config: dict[str, Any] = dict(_setting(text) for text in settings or [])
     if init is not None:
         config["init"] = init
     steps = checked_method(method, config).config.steps

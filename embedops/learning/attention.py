@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -14,7 +15,7 @@ from embedops.errors import UnsupportedPipelineError
 
 
 class AttentionMaps:
-    """Records the cross-attention of a denoiser while it is open.
+    """Records the cross-attention of a denoiser in the thread that opened it, while it is open.
 
     The queries and keys that the layers compute anyway are listened to, so that any processor,
     fused or not, computes what it would have.
@@ -37,8 +38,10 @@ class AttentionMaps:
         self._layers = layers
         self._heard: dict[tuple[str, str], Tensor] = {}
         self._handles: list[Any] = []
+        self._thread = 0
 
     def __enter__(self) -> AttentionMaps:
+        self._thread = threading.get_ident()
         for path, layer in self._layers.items():
             for part in ("to_q", "to_k"):
                 hear = functools.partial(self._hear, (path, part))
@@ -66,7 +69,8 @@ class AttentionMaps:
     def _hear(
         self, key: tuple[str, str], _module: nn.Module, _args: tuple[Any, ...], output: Tensor
     ) -> None:
-        self._heard[key] = output
+        if threading.get_ident() == self._thread:
+            self._heard[key] = output
 
     def _map(self, path: str) -> Tensor:
         layer: Any = self._layers[path]

@@ -30,6 +30,7 @@ def learn(
     masks: str | Path | None = None,
     seed: int = 0,
     on_step: Callable[[StepReport], None] | None = None,
+    on_check: Callable[[StepReport, Concept], None] | None = None,
     **config: object,
 ) -> Concept:
     """Learn a concept from a few pictures.
@@ -43,7 +44,9 @@ def learn(
             from there, with the result of one that was not.
         masks: a folder of masks, white on the subject.
         seed: of everything that is drawn at random.
-        on_step: called after each step.
+        on_step: called after each step. Raising `StopLearning` ends the run, and keeps the best.
+        on_check: called after each step that checks the loss on fixed noise, with the concept as
+            it is by then; it may raise the same.
         config: the method's settings.
 
     Raises:
@@ -74,10 +77,17 @@ def learn(
     task = Task(adapter, denoising, pictures, token, seed)
     settings = _identity(name, chosen.config, pictures, token, seed)
     run = chosen.begin(task)
+
+    def told(report: StepReport) -> None:
+        if on_step is not None:
+            on_step(report)
+        if on_check is not None and report.check is not None:
+            on_check(report, run.concept({**origin, "step": str(report.step)}))
+
     try:
         loop = Loop(task, run, chosen.config, folder, settings)
         try:
-            progress = loop.learn(on_step)
+            progress = loop.learn(told)
         except LearningError:
             run.concept(origin).save(folder / CONCEPT_FILE)
             raise

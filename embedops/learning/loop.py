@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as checkpoint_layer
 
-from embedops.errors import LearningError
+from embedops.errors import LearningError, StopLearning
 from embedops.learning import checkpoint
 from embedops.learning.checkpoint import Progress
 from embedops.learning.denoising import Denoising
@@ -80,7 +82,8 @@ class Loop:
         self._every = config.check_every or max(1, config.steps // 10)
 
     def learn(self, on_step: Callable[[StepReport], None] | None = None) -> Progress:
-        """Run to the end, and leave the run's parameters at the best check.
+        """Run to the end, or until `on_step` raises `StopLearning`, and leave the run's parameters
+        at the best check.
 
         Raises:
             LearningError: the loss is not a number, or memory ran out; the best so far is in the
@@ -89,10 +92,13 @@ class Loop:
         path = self._folder / checkpoint.FILE
         progress = checkpoint.restore(path, self._settings, self._parameters, self._optimizer)
         progress.best = progress.best or self._now()
-        with _Frozen(self._task.denoising, self._config.gradient_checkpointing):
+        again = self._run.at_work if self._config.gradient_checkpointing else None
+        with _Frozen(self._task.denoising, again):
             try:
                 while progress.step < self._config.steps:
                     self._one_step(progress, path, on_step)
+            except StopLearning:
+                self._weigh(progress)
             except torch.OutOfMemoryError as error:
                 raise LearningError(
                     f"out of memory at step {progress.step + 1}. Lower `batch` (now "
@@ -111,10 +117,7 @@ class Loop:
         last = progress.step == self._config.steps
         check = None
         if last or progress.step % self._every == 0:
-            check = self._check()
-            if check < progress.best_loss:
-                progress.best_loss, progress.best_step = check, progress.step
-                progress.best = self._now()
+            check = self._weigh(progress)
         report = StepReport(progress.step, self._config.steps, loss, *self._lengths(), check)
         if self._accelerator.is_main_process:
             self._log(report)
@@ -123,29 +126,19 @@ class Loop:
             if on_step is not None:
                 on_step(report)
 
+    def _weigh(self, progress: Progress) -> float:
+        """The loss on fixed noise; what is learnt now is kept where it is the best so far."""
+        check = self._check()
+        if check < progress.best_loss:
+            progress.best_loss, progress.best_step = check, progress.step
+            progress.best = self._now()
+        return check
+
     def _descend(self, step: int) -> float:
         total = 0.0
         for part in range(self._config.accumulate):
-            rng = np.random.default_rng(
-                [self._task.seed, step, part, self._accelerator.process_index]
-            )
-            chosen = self._chosen(step, part)
-            asks = [self._run.ask(picture, self._text(picture, rng), rng) for picture in chosen]
-            # Stratified, so that every batch sees the whole schedule.
-            uniform = torch.from_numpy(np.arange(len(chosen)) + rng.random(len(chosen)))
-            uniform = uniform.float() / len(chosen)
-            noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
-            loss = self._loss(chosen, asks, uniform, noise)
-            penalty = self._run.penalty()
-            whole = loss if penalty is None else loss + penalty
-            if not bool(torch.isfinite(whole)):
-                raise LearningError(
-                    f"the loss is {float(whole.detach())} at step {step + 1}. Lower `rate` (now "
-                    f"{self._config.rate:g}), or compute in bf16 or full precision instead of "
-                    f"fp16; what was best before is kept."
-                )
-            self._accelerator.backward(whole / self._config.accumulate)
-            total += float(whole.detach()) / self._config.accumulate
+            with self._run.at_work():
+                total += self._part_of_step(step, part)
         if self._accelerator.num_processes > 1:
             for parameter in self._parameters.values():
                 # What this process did not need another may have: all must take part.
@@ -154,6 +147,27 @@ class Loop:
         self._optimizer.step()
         self._optimizer.zero_grad()
         return total
+
+    def _part_of_step(self, step: int, part: int) -> float:
+        """One batch forward and backward; returns its share of the step's loss."""
+        rng = np.random.default_rng([self._task.seed, step, part, self._accelerator.process_index])
+        chosen = self._chosen(step, part)
+        asks = [self._run.ask(picture, self._text(picture, rng), rng) for picture in chosen]
+        # Stratified, so that every batch sees the whole schedule.
+        uniform = torch.from_numpy(np.arange(len(chosen)) + rng.random(len(chosen)))
+        uniform = uniform.float() / len(chosen)
+        noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        loss = self._loss(chosen, asks, uniform, noise)
+        penalty = self._run.penalty()
+        whole = loss if penalty is None else loss + penalty
+        if not bool(torch.isfinite(whole)):
+            raise LearningError(
+                f"the loss is {float(whole.detach())} at step {step + 1}. Lower `rate` (now "
+                f"{self._config.rate:g}), or compute in bf16 or full precision instead of "
+                f"fp16; what was best before is kept."
+            )
+        self._accelerator.backward(whole / self._config.accumulate)
+        return float(whole.detach()) / self._config.accumulate
 
     def _loss(
         self, chosen: Sequence[int], asks: Sequence[Ask], uniform: Tensor, noise: torch.Generator
@@ -181,7 +195,8 @@ class Loop:
             rng, noise = np.random.default_rng(part), torch.Generator().manual_seed(part)
             asks = [self._run.ask(picture, text, rng) for picture in chosen]
             uniform = torch.full((len(chosen),), (part + 0.5) / _CHECK_TIMES)
-            losses.append(float(self._loss(list(chosen), asks, uniform, noise)))
+            with self._run.at_work():
+                losses.append(float(self._loss(list(chosen), asks, uniform, noise)))
         return float(np.mean(losses))
 
     def _chosen(self, step: int, part: int) -> list[int]:
@@ -243,22 +258,34 @@ def _mean_where(error: Tensor, masks: Sequence[Tensor | None]) -> Tensor:
 
 
 class _Frozen:
-    """The networks without gradients of their own and in eval mode; afterwards as they were."""
+    """The networks without gradients of their own and in eval mode; afterwards as they were.
 
-    def __init__(self, denoising: Denoising, checkpointing: bool) -> None:
+    Args:
+        denoising: whose networks.
+        again: opened around each layer that gradient checkpointing runs a second time, in
+            whatever thread; None for no checkpointing.
+    """
+
+    def __init__(
+        self, denoising: Denoising, again: Callable[[], AbstractContextManager[None]] | None
+    ) -> None:
         self._modules: list[Any] = list(denoising.modules())
-        self._checkpointing = checkpointing
+        self._again = again
         self._before: list[tuple[Any, bool, bool, list[tuple[nn.Parameter, bool]]]] = []
 
     def __enter__(self) -> None:
         for module in self._modules:
             able = getattr(module, "_supports_gradient_checkpointing", False)
-            turn = self._checkpointing and able and not module.is_gradient_checkpointing
+            turn = self._again is not None and able and not module.is_gradient_checkpointing
             wanted = [(p, p.requires_grad) for p in module.parameters()]
             self._before.append((module, module.training, turn, wanted))
             module.eval().requires_grad_(False)
             if turn:
-                module.enable_gradient_checkpointing()
+                module.enable_gradient_checkpointing(self._checkpointed)
+
+    def _checkpointed(self, layer: nn.Module, *inputs: Any) -> Any:
+        contexts = (nullcontext(), nullcontext() if self._again is None else self._again())
+        return checkpoint_layer(layer, *inputs, use_reentrant=False, context_fn=lambda: contexts)
 
     def __exit__(self, *_: object) -> None:
         for module, training, turned, wanted in self._before:

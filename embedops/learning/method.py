@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -121,6 +122,11 @@ class Run(ABC):
             rng: for what is drawn at random.
         """
         return Ask(text)
+
+    def at_work(self) -> AbstractContextManager[None]:
+        """Opened around every pass of the denoiser, forward and backward, for what a method has it
+        do beside its own work."""
+        return nullcontext()
 
     @abstractmethod
     def read(self, texts: Sequence[str], pictures: Sequence[int]) -> Bundle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
@@ -66,7 +67,6 @@ class DetexRun(Run):
                     words = rows_of_words(task, attribute, 1)
                     self._placeholders.add(self._part(attribute, number), words)
             self._overlay.apply(task.denoising.denoiser())
-            self._overlay.everywhere(True)
             self._maps.__enter__()
             self._masks, self.notes = self._find_masks(f"The mappers read {what}.")
         except BaseException:
@@ -96,6 +96,9 @@ class DetexRun(Run):
         scene = scene.replace(BACKGROUND, self._part("background", picture))
         start = text.lower().index(token.lower())
         return Ask(text[:start] + scene + text[start + len(token) :])
+
+    def at_work(self) -> AbstractContextManager[None]:
+        return self._overlay.everywhere()
 
     def read(self, texts: Sequence[str], pictures: Sequence[int]) -> Bundle:
         self._maps.take()
@@ -134,7 +137,6 @@ class DetexRun(Run):
 
     def close(self) -> None:
         self._maps.__exit__(None, None, None)
-        self._overlay.everywhere(False)
         self._overlay.remove()
         self._placeholders.clear()
 
