@@ -16,10 +16,10 @@ _LAYOUT = Layout(single=(50, 56), jitter=3)
 _VIEWS = (
     ("white", "3d", "upright"),
     ("green meadow", "3d", "upright"),
-    ("sunset", "3d", "tilted"),
-    ("sandy beach", "3d", "upside down"),
-    ("brick wall", "flat", "upright"),
-    ("snow", "silhouette", "upright"),
+    ("sunset", "3d", "upright"),
+    ("sandy beach", "3d", "upright"),
+    ("brick wall", "3d", "upright"),
+    ("snow", "3d", "upright"),
 )
 
 
