@@ -31,11 +31,11 @@ def overlay(pipe: Any, *, full: bool = False, seed: int = 0) -> dict[str, torch.
     return found
 
 
-def concept(pipe: Any, token: str = "<toy>", **settings: Any) -> Concept:
-    names = [n for n in ("text_encoder", "text_encoder_2") if getattr(pipe, n, None) is not None]
-    widths = {n: getattr(pipe, n).get_input_embeddings().weight.shape[1] for n in names}
+def concept(pipe: Any, name: str = "toy", **settings: Any) -> Concept:
+    encoders = [n for n in ("text_encoder", "text_encoder_2") if getattr(pipe, n, None) is not None]
+    widths = {n: getattr(pipe, n).get_input_embeddings().weight.shape[1] for n in encoders}
     rows = {n: 0.2 * torch.ones(1, width) for n, width in widths.items()}
-    return Concept(token, rows, overlay=overlay(pipe, **settings))
+    return Concept(f"<{name}>", rows, overlay=overlay(pipe, **settings))
 
 
 def draw(pipe: Any, prompts: list[str], **settings: Any) -> torch.Tensor:
@@ -92,7 +92,7 @@ def test_a_part_is_enough_and_several_concepts_keep_apart() -> None:
     pipe = tiny.stable_diffusion()
     toy = concept(pipe)
     with_part = replace(toy, parts={"<toy-pose-1>": toy.vectors})
-    doll = concept(pipe, "<doll>", seed=1)
+    doll = concept(pipe, "doll", seed=1)
     prompts = ["a <toy>", "a <toy-pose-1>", "a <doll>"]
     with embedops.attach(pipe) as session:
         session.add(with_part).add(doll)
