@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from embedops.concepts import Concept
 from embedops.errors import ConfigError, LearningError
@@ -15,6 +18,7 @@ from embedops.families import adapter_for
 from embedops.learning.loop import Loop, StepReport
 from embedops.learning.method import MethodConfig, Task, method
 from embedops.learning.pictures import Picture, read_pictures
+from embedops.learning.tracking import Tracker, tracked
 from embedops.placeholders import checked_token, speller
 
 CONCEPT_FILE = "concept.safetensors"
@@ -31,6 +35,7 @@ def learn(
     seed: int = 0,
     on_step: Callable[[StepReport], None] | None = None,
     on_check: Callable[[StepReport, Concept], None] | None = None,
+    tracker: str | Tracker | None = None,
     **config: object,
 ) -> Concept:
     """Learn a concept from a few pictures.
@@ -47,10 +52,11 @@ def learn(
         on_step: called after each step. Raising `StopLearning` ends the run, and keeps the best.
         on_check: called after each step that checks the loss on fixed noise, with the concept as
             it is by then; it may raise the same.
+        tracker: an experiment tracker of accelerate's, by name or as an object.
         config: the method's settings.
 
     Raises:
-        UnknownNameError: no such method or setting.
+        UnknownNameError: no such method, setting or tracker.
         ConfigError: the pictures, the token, a setting or the folder cannot be used.
         UnsupportedPipelineError: concepts cannot be learnt with this family.
         LearningError: memory ran out, or the loss became NaN; the best so far is in `out`.
@@ -76,16 +82,25 @@ def learn(
     }
     task = Task(adapter, denoising, pictures, token, seed)
     settings = _identity(name, chosen.config, pictures, token, seed)
-    run = chosen.begin(task)
+    with ExitStack() as stack:
+        tell = stack.enter_context(tracked(tracker, token.strip("<>"), folder, settings))
+        try:
+            run = chosen.begin(task)
+            stack.callback(run.close)
+            loop = Loop(task, run, chosen.config, folder, settings)
+        except torch.OutOfMemoryError as error:
+            raise LearningError(
+                "out of memory before the first step: the model itself hardly fits. Load it in "
+                "bf16 (dtype=torch.bfloat16)."
+            ) from error
 
-    def told(report: StepReport) -> None:
-        if on_step is not None:
-            on_step(report)
-        if on_check is not None and report.check is not None:
-            on_check(report, run.concept({**origin, "step": str(report.step)}))
+        def told(report: StepReport) -> None:
+            tell(report)
+            if on_step is not None:
+                on_step(report)
+            if on_check is not None and report.check is not None:
+                on_check(report, run.concept({**origin, "step": str(report.step)}))
 
-    try:
-        loop = Loop(task, run, chosen.config, folder, settings)
         try:
             progress = loop.learn(told)
         except LearningError:
@@ -93,8 +108,6 @@ def learn(
             raise
         notes = {"notes": " ".join(run.notes)} if run.notes else {}
         concept = run.concept({**origin, "step": str(progress.best_step), **notes})
-    finally:
-        run.close()
     concept.save(folder / CONCEPT_FILE)
     return concept
 
