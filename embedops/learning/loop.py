@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import PartialState
+from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as checkpoint_layer
 
@@ -27,6 +28,10 @@ _CHECK_TIMES = 4
 _CHECK_PICTURES = 8
 _CHECKPOINT_EVERY = 100
 """Steps, where no check comes before."""
+_SCALE = 2.0**12
+"""Of the loss while gradients are computed, so that small ones do not vanish in fp16. A power of
+two changes no bit in other types."""
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,9 @@ class Loop:
         self._folder, self._settings = folder, settings
         self._parameters = dict(run.parameters())
         self._start = {n: v.detach().clone() for n, v in run.vectors().items()}
-        device = next(iter(self._parameters.values())).device
-        self._accelerator = Accelerator(mixed_precision=config.precision, cpu=device.type == "cpu")
-        self._objective = Objective(task.pipe.scheduler, config.weighting)
+        self._device = next(iter(self._parameters.values())).device.type
+        self._process = PartialState()
+        self._objective = Objective(task.pipe.scheduler, config.weighting, config.timesteps)
         rates = run.rates()
         self._optimizer = torch.optim.AdamW(
             [{"params": [p], "lr": rates.get(n, config.rate)} for n, p in self._parameters.items()]
@@ -119,7 +124,7 @@ class Loop:
         if last or progress.step % self._every == 0:
             check = self._weigh(progress)
         report = StepReport(progress.step, self._config.steps, loss, *self._lengths(), check)
-        if self._accelerator.is_main_process:
+        if self._process.is_main_process:
             self._log(report)
             if last or check is not None or progress.step % _CHECKPOINT_EVERY == 0:
                 checkpoint.save(path, self._settings, progress, self._parameters, self._optimizer)
@@ -139,18 +144,19 @@ class Loop:
         for part in range(self._config.accumulate):
             with self._run.at_work():
                 total += self._part_of_step(step, part)
-        if self._accelerator.num_processes > 1:
-            for parameter in self._parameters.values():
+        for parameter in self._parameters.values():
+            if parameter.grad is None and self._process.num_processes > 1:
                 # What this process did not need another may have: all must take part.
-                grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-                parameter.grad = self._accelerator.reduce(grad, "mean")
+                parameter.grad = torch.zeros_like(parameter)
+            if parameter.grad is not None:
+                parameter.grad = reduce(parameter.grad / _SCALE, "mean")
         self._optimizer.step()
         self._optimizer.zero_grad()
         return total
 
     def _part_of_step(self, step: int, part: int) -> float:
         """One batch forward and backward; returns its share of the step's loss."""
-        rng = np.random.default_rng([self._task.seed, step, part, self._accelerator.process_index])
+        rng = np.random.default_rng([self._task.seed, step, part, self._process.process_index])
         chosen = self._chosen(step, part)
         asks = [self._run.ask(picture, self._text(picture, rng), rng) for picture in chosen]
         # Stratified, so that every batch sees the whole schedule.
@@ -166,7 +172,7 @@ class Loop:
                 f"{self._config.rate:g}), or compute in bf16 or full precision instead of "
                 f"fp16; what was best before is kept."
             )
-        self._accelerator.backward(whole / self._config.accumulate)
+        torch.autograd.backward(whole * (_SCALE / self._config.accumulate))
         return float(whole.detach()) / self._config.accumulate
 
     def _loss(
@@ -176,7 +182,8 @@ class Loop:
         latents = mean + spread * torch.randn(mean.shape, generator=noise).to(mean.device)
         added = torch.randn(mean.shape, generator=noise).to(mean.device)
         times = self._objective.times(uniform.to(mean.device))
-        with self._accelerator.autocast():
+        precision = _AUTOCAST.get(self._config.precision)
+        with torch.autocast(self._device, precision, enabled=precision is not None):
             bundle = self._run.read([ask.text for ask in asks], chosen)
             predicted = self._task.denoising.predict(
                 self._objective.noisy(latents, added, times), times, bundle

@@ -35,7 +35,8 @@ class MethodConfig(PluginConfig):
         accumulate: batches whose gradients are added up for one step.
         precision: what the frozen networks compute in; the vectors stay in float32.
         gradient_checkpointing: whether to trade time for memory in the denoiser.
-        weighting: of the timesteps: none or min-snr.
+        weighting: of the timesteps: none or min-snr, which is for epsilon and v.
+        timesteps: how they are drawn: uniform, or logit-normal, which is for flow matching.
         check_every: steps between checks of the loss on fixed noise, which decide what is kept as
             the best; a tenth of the steps unless given.
     """
@@ -49,6 +50,7 @@ class MethodConfig(PluginConfig):
     precision: Literal["no", "bf16", "fp16"] = "no"
     gradient_checkpointing: bool = False
     weighting: Literal["none", "min-snr"] = "none"
+    timesteps: Literal["uniform", "logit-normal"] = "uniform"
     check_every: int | None = Field(default=None, ge=1)
 
     @field_validator("templates")

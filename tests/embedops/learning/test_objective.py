@@ -4,10 +4,15 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+)
 from diffusers.training_utils import compute_snr
 
-from embedops import UnsupportedPipelineError
+from embedops import ConfigError, UnsupportedPipelineError
 from embedops.learning.objective import Objective
 
 
@@ -46,7 +51,41 @@ def test_flow_matching() -> None:
     assert torch.equal(objective.target(latents, noise, times), noise - latents)
 
 
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_timesteps_of_a_flow_are_those_of_diffusers_training_scripts(dynamic: bool) -> None:
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=dynamic)
+    # The scripts take entry `u` of this table; it descends, so that `u` counts from the noise.
+    uniform = torch.arange(1000, 0, -1) / 1000
+    torch.testing.assert_close(Objective(scheduler).times(uniform), scheduler.timesteps)
+
+
+def test_logit_normal_timesteps() -> None:
+    objective = Objective(FlowMatchEulerDiscreteScheduler(), timesteps="logit-normal")
+    count = 10_000
+    drawn = objective.times((torch.arange(count) + 0.5) / count) / 1000
+    expected = torch.randn(count, generator=torch.Generator().manual_seed(0)).sigmoid()
+    torch.testing.assert_close(drawn, expected.sort().values, atol=0.01, rtol=0)
+    ends = objective.times(torch.tensor([0.0, 1.0]))
+    assert ends.tolist() == [0.0, 1000.0]
+
+
+def test_a_solver_made_for_diffusion_that_samples_a_flow() -> None:
+    scheduler = DPMSolverMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+    )
+    flow = Objective(FlowMatchEulerDiscreteScheduler(shift=3.0))
+    objective, uniform = Objective(scheduler), torch.rand(4)
+    latents, noise = torch.randn(4, 4, 8, 8), torch.randn(4, 4, 8, 8)
+    times = objective.times(uniform)
+    assert torch.equal(times, flow.times(uniform))
+    assert torch.equal(objective.noisy(latents, noise, times), flow.noisy(latents, noise, times))
+
+
 def test_what_cannot_be_learnt_with() -> None:
     scheduler: Any = DDIMScheduler(prediction_type="sample")
     with pytest.raises(UnsupportedPipelineError, match="'sample'"):
         Objective(scheduler)
+    with pytest.raises(ConfigError, match="timesteps='logit-normal'"):
+        Objective(FlowMatchEulerDiscreteScheduler(), weighting="min-snr")
+    with pytest.raises(ConfigError, match=r"predicts epsilon.*weighting='min-snr'"):
+        Objective(DDIMScheduler(), timesteps="logit-normal")
