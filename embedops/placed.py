@@ -118,13 +118,14 @@ class PlacedConcepts:
         touched = [False] * len(conditioning)
         streams = []
         for stream in conditioning.streams:
-            embeds = stream.embeds.clone()
+            edited = stream
             for token, outputs in self._outputs.items():
                 rows = outputs.get(stream.name)
                 if rows is not None:
-                    for row in range(len(stream)):
-                        touched[row] |= _put(embeds[row], stream, row, token, rows)
-            streams.append(stream.replace(embeds=embeds))
+                    found = spots_of(stream, token, len(rows))
+                    touched = [was or bool(now) for was, now in zip(touched, found, strict=True)]
+                    edited = with_outputs(edited, token, rows)
+            streams.append(edited)
         return Edit(
             conditioning.replace(*streams),
             tuple(Window() if found else None for found in touched),
@@ -159,6 +160,30 @@ class PlacedConcepts:
         return ", ".join(described)
 
 
+def spots_of(stream: TextStream, token: str, count: int) -> list[list[tuple[int, int]]]:
+    """Per prompt where the `count` vectors of a placeholder stand: position and number of each.
+
+    Empty where the prompt does not name it or was cut off before; several times where the prompt
+    names it several times.
+    """
+    numbers = {shown_piece(token, number): number for number in range(count)}
+    return [
+        [(place, numbers[text]) for place, text in enumerate(tokens) if text in numbers]
+        for tokens in stream.tokens
+    ]
+
+
+def with_outputs(stream: TextStream, token: str, rows: Tensor) -> TextStream:
+    """The stream with `rows` `[count, dim]` at the placeholder's positions, and with gradients
+    where they have them."""
+    rows = rows.to(stream.embeds.device, stream.embeds.dtype)
+    embeds = []
+    for states, spots in zip(stream.embeds, spots_of(stream, token, len(rows)), strict=True):
+        places, numbers = torch.tensor(spots, dtype=torch.long, device=rows.device).view(-1, 2).T
+        embeds.append(states.index_copy(0, places, rows[numbers]))
+    return stream.replace(embeds=torch.stack(embeds))
+
+
 def mark(encoder: Any) -> tuple[float, ...]:
     """Figures of an encoder's embedding table that tell it from others of the same width."""
     table: Tensor = encoder.get_input_embeddings().weight.detach()
@@ -176,15 +201,3 @@ def _fits(concept: Concept, stream: str, rows: Tensor, encoder: Any) -> bool:
     found = torch.tensor(mark(encoder))
     apart = (found - torch.tensor(list(expected))).abs().max()
     return bool(apart <= _TOLERANCE * found.std())
-
-
-def _put(embeds: Tensor, stream: TextStream, row: int, token: str, rows: Tensor) -> bool:
-    """Write `rows` at the placeholder's positions of one prompt's `embeds` `[seq, dim]`."""
-    tokens, found = stream.tokens[row], False
-    for number, vector in enumerate(rows):
-        name = shown_piece(token, number)
-        for position, text in enumerate(tokens):
-            if text == name:
-                embeds[position] = vector.to(embeds.device, embeds.dtype)
-                found = True
-    return found

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from embedops.concepts import Concept
-from embedops.errors import UnsupportedPipelineError
+from embedops.errors import ConfigError
 from embedops.families import Bundle
 from embedops.learning.method import PLACEHOLDER, Method, MethodConfig, Run, Task
 from embedops.learning.rows import RowsRun, rows_of_words
-from embedops.placeholders import speller
-
-_STATES = "encoder_hidden_states"
+from embedops.placed import spots_of, with_outputs
+from embedops.streams import Conditioning, TextStream
 
 
 class ConesConfig(MethodConfig):
@@ -37,8 +36,9 @@ class Cones(Method[ConesConfig]):
 
     Each prompt is encoded once, with `init` in the placeholder's place; the learnt vectors then
     take its positions. The paper gives the idea and the gain; number of vectors, placement, start
-    and recipe are a reconstruction. Positions after the placeholder keep what the encoder made of
-    `init`.
+    and recipe are a reconstruction. Positions after the placeholder and pooled vectors keep what
+    the encoder made of `init`. An encoder of which the denoiser reads a pooled vector alone has no
+    positions to learn at: it goes on saying `init`, and the log says so.
     """
 
     name: ClassVar[str] = "cones"
@@ -46,74 +46,62 @@ class Cones(Method[ConesConfig]):
 
     def begin(self, task: Task) -> Run:
         rows = rows_of_words(task, self.config.init, self.config.vectors)
-        first = self.config.templates[0].replace(PLACEHOLDER, task.token)
-        return ConesRun(task, RowsRun(task, rows, said=self.config.init), first)
-
-
-@dataclass(frozen=True, eq=False)
-class _Encoded:
-    """One text, encoded once: its bundle, and per text encoder the placeholder's positions."""
-
-    bundle: dict[str, Tensor]
-    positions: dict[str, Tensor]
+        inner = RowsRun(task, rows, said=self.config.init)
+        try:
+            return ConesRun(task, inner, self.config)
+        except BaseException:
+            inner.close()
+            raise
 
 
 class ConesRun(Run):
     """Output vectors on their way.
 
+    They reach the denoiser as a session lets it read a finished concept: put into the encoders'
+    streams, of which the pipeline's adapter makes what the denoiser reads.
+
     Args:
         task: what is learnt.
         inner: holds the rows that the encoders read meanwhile; they are not learnt.
-        text: whose states at the placeholder are the start.
+        config: the settings; the states at the placeholder of its first template are the start.
 
     Raises:
-        UnsupportedPipelineError: the denoiser reads the encoders' states in another way than side
-            by side.
+        ConfigError: an encoder does not read as far as the placeholder in that template.
     """
 
-    def __init__(self, task: Task, inner: RowsRun, text: str) -> None:
+    def __init__(self, task: Task, inner: RowsRun, config: ConesConfig) -> None:
         self._task, self._inner = task, inner
-        self._known: dict[str, _Encoded] = {}
-        widths = {
-            name: int(getattr(task.pipe, name).config.hidden_size)
-            for name in task.adapter.tokenizers()
-        }
-        ends = torch.tensor(list(widths.values())).cumsum(0).tolist()
-        self._slices = {
-            name: slice(end - widths[name], end) for name, end in zip(widths, ends, strict=True)
-        }
+        self._known: dict[str, Conditioning] = {}
+        text = config.templates[0].replace(PLACEHOLDER, task.token)
+        with torch.no_grad():
+            self._inputs = inner.read([text], [0])
         start = self._encoded(text)
-        states = start.bundle.get(_STATES)
-        if states is None or states.shape[-1] != ends[-1]:
-            inner.close()
-            raise UnsupportedPipelineError(
-                f"{type(task.pipe).__name__} does not read its encoders' states side by side, so "
-                f"vectors behind them cannot be learnt with it. Use cross-init."
-            )
+        read = self._read_by_position(start)
         self._vectors = {
-            name: nn.Parameter(states[0, start.positions[name], part].float().clone())
-            for name, part in self._slices.items()
+            stream.name: nn.Parameter(_start(stream, task.token, config.vectors))
+            for stream in start.streams
+            if stream.name in read
         }
+        self.notes = tuple(
+            f"The denoiser reads one vector of {stream.name}, which has no positions; it keeps "
+            f"what {stream.name} says of {config.init!r}."
+            for stream in start.streams
+            if stream.name not in read
+        )
 
     def parameters(self) -> Mapping[str, nn.Parameter]:
         return self._vectors
 
     def read(self, texts: Sequence[str], pictures: Sequence[int]) -> Bundle:
-        encoded = [self._encoded(text) for text in texts]
-        states = torch.cat([one.bundle[_STATES] for one in encoded])
-        parts = []
-        for name, part in self._slices.items():
-            vectors = self._vectors[name].to(states.dtype)
-            rows = [
-                states[row, :, part].index_copy(0, one.positions[name], vectors)
-                for row, one in enumerate(encoded)
+        bundles = []
+        for text in texts:
+            plain = self._encoded(text)
+            placed = [
+                with_outputs(plain.stream(name), self._task.token, vectors)
+                for name, vectors in self._vectors.items()
             ]
-            parts.append(torch.stack(rows))
-        whole: Bundle = {_STATES: torch.cat(parts, dim=-1)}
-        for key in encoded[0].bundle:
-            if key != _STATES:
-                whole[key] = torch.cat([one.bundle[key] for one in encoded])
-        return whole
+            bundles.append(self._bundle(plain.replace(*placed)))
+        return {key: torch.cat([bundle[key] for bundle in bundles]) for key in bundles[0]}
 
     def concept(self, origin: Mapping[str, str]) -> Concept:
         outputs = {name: rows.detach().cpu().clone() for name, rows in self._vectors.items()}
@@ -122,17 +110,33 @@ class ConesRun(Run):
     def close(self) -> None:
         self._inner.close()
 
-    @torch.no_grad()
-    def _encoded(self, text: str) -> _Encoded:
+    def _encoded(self, text: str) -> Conditioning:
         if text not in self._known:
-            read = self._inner.read([text], [0])
-            positions = {}
-            for name, spelling in self._task.adapter.tokenizers().items():
-                encoder = getattr(self._task.pipe, name)
-                tokenizer = speller(getattr(self._task.pipe, spelling))
-                ids = tokenizer(text, truncation=True, return_tensors="pt").input_ids[0]
-                own = ids >= encoder.get_input_embeddings().weight.shape[0]
-                positions[name] = own.nonzero().flatten().to(encoder.device)
-            tensors = {key: value for key, value in read.items() if isinstance(value, Tensor)}
-            self._known[text] = _Encoded(tensors, positions)
+            self._known[text] = self._task.adapter.encoder().encode([text])
         return self._known[text]
+
+    def _bundle(self, conditioning: Conditioning) -> dict[str, Tensor]:
+        bundle = self._task.adapter.bundle(conditioning, self._inputs)
+        return {key: value for key, value in bundle.items() if isinstance(value, Tensor)}
+
+    def _read_by_position(self, conditioning: Conditioning) -> set[str]:
+        """The encoders whose states, and not a pooled vector alone, reach the denoiser."""
+        states = {s.name: s.embeds.detach().requires_grad_() for s in conditioning.streams}
+        traced = [s.replace(embeds=states[s.name]) for s in conditioning.streams]
+        bundle = self._bundle(conditioning.replace(*traced))
+        total = torch.stack([value.sum() for value in bundle.values()]).sum()
+        slopes = torch.autograd.grad(total, list(states.values()), allow_unused=True)
+        return {name for name, slope in zip(states, slopes, strict=True) if slope is not None}
+
+
+def _start(stream: TextStream, token: str, count: int) -> Tensor:
+    """The states `[count, dim]` at a placeholder that the stream's one prompt names."""
+    first: dict[int, int] = {}
+    for place, number in spots_of(stream, token, count)[0]:
+        first.setdefault(number, place)
+    if len(first) < count:
+        raise ConfigError(
+            f"{stream.name} reads {len(first)} of the placeholder's {count} vectors in the first "
+            f"template, which is too long for it. Shorten the template, or lower `vectors`."
+        )
+    return stream.embeds[0, [first[number] for number in range(count)]].float().clone()
