@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from embedops.families import Bundle
+from embedops.learning.denoising import Denoising
 from embedops.streams import Conditioning, TextStream
 from embedops_pipelines.clip import ClipText
+from embedops_pipelines.flow_denoising import FluxDenoising
 from embedops_pipelines.said import Said
 from embedops_pipelines.sequence_text import SequenceText
 from embedops_pipelines.text_family import TextFamily
@@ -48,6 +50,9 @@ class Flux(TextFamily):
             ClipText(self.pipe, "text_encoder", "tokenizer", lora_scale=lora_scale),
             SequenceText(self.pipe, "text_encoder_2", "tokenizer_2", lora_scale=lora_scale),
         ]
+
+    def denoising(self) -> Denoising:
+        return FluxDenoising(self.pipe)
 
     def streams(self, said: Said) -> Sequence[TextStream]:
         pooled = said.values["pooled"]

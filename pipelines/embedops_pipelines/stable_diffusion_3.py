@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from embedops.families import Bundle
+from embedops.learning.denoising import Denoising
 from embedops.streams import Conditioning, TextStream
 from embedops_pipelines.clip import ClipText
+from embedops_pipelines.flow_denoising import StableDiffusion3Denoising
 from embedops_pipelines.said import Said
 from embedops_pipelines.sequence_text import SequenceText
 from embedops_pipelines.text_family import TextFamily
@@ -62,6 +64,9 @@ class StableDiffusion3(TextFamily):
         if getattr(self.pipe, _T5) is not None:
             models.append(SequenceText(self.pipe, _T5, "tokenizer_3", lora_scale=lora_scale))
         return models
+
+    def denoising(self) -> Denoising:
+        return StableDiffusion3Denoising(self.pipe)
 
     def streams(self, said: Said) -> Sequence[TextStream]:
         embeds, pooled = said.values["embeds"], said.values["pooled"]

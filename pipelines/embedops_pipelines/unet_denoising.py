@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from embedops.errors import UnsupportedPipelineError
 from embedops.families import Bundle
 from embedops.learning.denoising import Denoising
+from embedops_pipelines.vae_latents import check_channels, latents_of
 
 
 class UNetDenoising(Denoising):
@@ -26,20 +26,11 @@ class UNetDenoising(Denoising):
     def __init__(self, pipe: Any) -> None:
         self._pipe = pipe
         self._wide = getattr(pipe, "text_encoder_2", None) is not None
-        latents, read = pipe.vae.config.latent_channels, pipe.unet.config.in_channels
-        if read != latents:
-            raise UnsupportedPipelineError(
-                f"this UNet reads {read} channels and the VAE gives {latents}: it takes a picture "
-                f"beside the noise. Learn with the text-to-image model that it was made from; the "
-                f"concept works in both."
-            )
+        check_channels("UNet", pipe.unet.config.in_channels, pipe.vae)
         self.size = int(pipe.unet.config.sample_size * pipe.vae_scale_factor)
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        vae = self._pipe.vae
-        found = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
-        scale, shift = vae.config.scaling_factor, getattr(vae.config, "shift_factor", None) or 0.0
-        return (found.mean.float() - shift) * scale, found.std.float() * scale
+        return latents_of(self._pipe.vae, pixels)
 
     def read(self, texts: Sequence[str]) -> Bundle:
         result = self._pipe.encode_prompt(

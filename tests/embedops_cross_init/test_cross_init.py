@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from families import flux, stable_diffusion_3
 
 from embedops import ConfigError
 from embedops.families import adapter_for
@@ -73,3 +74,28 @@ def test_an_output_of_another_scale_is_rescaled_and_the_log_says_so() -> None:
     usual = pipe.text_encoder.get_input_embeddings().weight.norm(dim=1).median()
     assert float(found.norm(dim=1).mean()) == pytest.approx(float(usual), rel=0.01)
     assert any("times as long" in note for note in run.notes)
+
+
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [
+        (stable_diffusion_3.stable_diffusion_3, "text_encoder_3"),
+        (flux.small_flux, "text_encoder_2"),
+    ],
+)
+def test_t5_whose_output_is_far_shorter_than_its_vocabulary(build: Any, name: str) -> None:
+    pipe = build()
+    t5 = getattr(pipe, name)
+    with torch.no_grad():
+        t5.shared.weight.mul_(20)
+        t5.encoder.final_layer_norm.weight.mul_(0.05)
+    run = CrossInit(CrossInitConfig(init="red cat")).begin(task(pipe))
+    found = run.concept({}).vectors
+    run.close()
+    usual = float(t5.shared.weight.norm(dim=1).median())
+    assert float(found[name].norm(dim=1).mean()) == pytest.approx(usual, rel=1e-4)
+    (note,) = run.notes
+    assert note.startswith(f"{name}'s output is 0.00")
+    ids = pipe.tokenizer("red cat", padding="max_length", return_tensors="pt").input_ids
+    expected = pipe.text_encoder(ids).last_hidden_state[0, 1:3].detach()
+    torch.testing.assert_close(found["text_encoder"], expected)

@@ -39,6 +39,13 @@ def flux(seed: int = 0) -> Any:
     return _quiet(FluxPipeline(**_components(seed)))
 
 
+def small_flux(seed: int = 0) -> Any:
+    """A FluxPipeline that draws, and learns from, 16 × 16 pixels where it is not told how large."""
+    pipe = flux(seed)
+    pipe.default_sample_size = 8
+    return pipe
+
+
 def flux_without_guidance_embedding(seed: int = 0) -> Any:
     """A FluxPipeline as of the variant that is distilled to few steps."""
     return _quiet(FluxPipeline(**_components(seed, guidance_embeds=False)))

@@ -47,6 +47,13 @@ def inpaint(seed: int = 0) -> Any:
     return _quiet(StableDiffusion3InpaintPipeline(**_components(seed, channels=16)))
 
 
+def inpaint_beside_the_noise(seed: int = 0) -> Any:
+    """A StableDiffusion3InpaintPipeline whose transformer reads the mask and the picture too."""
+    parts = _components(seed, channels=16)
+    parts["transformer"] = _transformer(in_channels=33, out_channels=16)
+    return _quiet(StableDiffusion3InpaintPipeline(**parts))
+
+
 def controlnet(seed: int = 0) -> Any:
     """A StableDiffusion3ControlNetPipeline whose ControlNet reads all that the transformer does."""
     parts = _components(seed)
@@ -100,20 +107,7 @@ def _controlnet(**settings: Any) -> SD3ControlNetModel:
 def _components(seed: int, channels: int = 4) -> dict[str, Any]:
     torch.manual_seed(seed)
     tokenizer, tokenizer_3 = clip_tokenizer(), t5_tokenizer(77)
-    transformer = SD3Transformer2DModel(
-        sample_size=8,
-        patch_size=2,
-        in_channels=channels,
-        out_channels=channels,
-        num_layers=2,
-        attention_head_dim=8,
-        num_attention_heads=2,
-        caption_projection_dim=16,
-        joint_attention_dim=T5,
-        pooled_projection_dim=sum(POOLED),
-        pos_embed_max_size=8,
-    )
-    fill_zeros(transformer)
+    transformer = _transformer(channels, channels)
     vae = AutoencoderKL(
         block_out_channels=(8, 8),
         down_block_types=("DownEncoderBlock2D",) * 2,
@@ -136,7 +130,7 @@ def _components(seed: int, channels: int = 4) -> dict[str, Any]:
         relative_attention_num_buckets=8,
     )
     return {
-        "transformer": transformer.eval(),
+        "transformer": transformer,
         "scheduler": FlowMatchEulerDiscreteScheduler(),
         "vae": vae.eval(),
         "text_encoder": projected_clip(tokenizer, FIRST, POOLED[0]),
@@ -146,6 +140,24 @@ def _components(seed: int, channels: int = 4) -> dict[str, Any]:
         "text_encoder_3": T5EncoderModel(t5).eval(),
         "tokenizer_3": tokenizer_3,
     }
+
+
+def _transformer(in_channels: int, out_channels: int) -> SD3Transformer2DModel:
+    transformer = SD3Transformer2DModel(
+        sample_size=8,
+        patch_size=2,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        caption_projection_dim=16,
+        joint_attention_dim=T5,
+        pooled_projection_dim=sum(POOLED),
+        pos_embed_max_size=8,
+    )
+    fill_zeros(transformer)
+    return transformer.eval()
 
 
 def _quiet(pipe: Any) -> Any:
