@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from embedops.encoders import Encoder, LeaveOneOut
     from embedops.features import FeatureEdit, Step
     from embedops.learning.learn import learn
+    from embedops.learning.method import methods
     from embedops.models import load
     from embedops.reports import Report, Verdict
     from embedops.schedule import Schedule
@@ -69,6 +70,7 @@ __all__ = [
     "attach",
     "learn",
     "load",
+    "methods",
     "plugin",
     "plugins",
     "screen",
@@ -97,6 +99,7 @@ _LATER = {
     "attach": "attaching",
     "learn": "learning.learn",
     "load": "models",
+    "methods": "learning.method",
     "screen": "screening",
 }
 

@@ -21,16 +21,19 @@ EXAMPLES = """
 Examples:
 
     embedops learn cross-init --images examples/subjects/castle --token "<castle>" --init house
+    embedops learn detex --images examples/subjects/castle --masks examples/subjects/castle \\
+        --token "<castle>" --init house --set vectors=3
     embedops learn textual-inversion --images photos --token "<toy>" --init "cat toy" \\
         --set steps=1000 --set vectors=2
     embedops generate "a <castle> in the snow" --concept learnt/castle/concept.safetensors
 """
 SHEET_FILE = "sheet.png"
 _PROMPTS = ("a {}", "a {} in the snow", "a {} on a beach", "a drawing of a {}")
+_MOST_PARTS = 8
 
 
 def learn(
-    method: Annotated[str, typer.Argument(help="cross-init, cones or textual-inversion.")],
+    method: Annotated[str, typer.Argument(help="cross-init, detex, cones or textual-inversion.")],
     images: Annotated[Path, typer.Option("--images", help="A folder of pictures, or one picture.")],
     token: Annotated[str, typer.Option("--token", help="What prompts will call it.")],
     init: Annotated[
@@ -48,6 +51,14 @@ def learn(
             "-o",
             help="Folder for the concept, a sheet of pictures, the log and the checkpoint; "
             "[b]learnt/TOKEN[/b] unless given. A stopped run goes on from there.",
+            show_default=False,
+        ),
+    ] = None,
+    tracker: Annotated[
+        str | None,
+        typer.Option(
+            "--tracker",
+            help="An experiment tracker of accelerate's, such as tensorboard or wandb.",
             show_default=False,
         ),
     ] = None,
@@ -89,15 +100,25 @@ def learn(
             masks=masks,
             seed=seed,
             on_step=on_step,
+            tracker=tracker,
             **config,
         )
     if concept.origin.get("notes"):
         note(concept.origin["notes"])
+    if concept.parts:
+        note(f"Prompts may also name {', '.join(concept.parts)} ({concept.origin['parts']}).")
     files = {"concept": str(folder / CONCEPT_FILE), "log": str(folder / "log.jsonl")}
     if sheet:
         files["sheet"] = str(_draw_sheet(pipe, concept, folder, model, seed))
     if as_json:
-        write_json({"token": concept.token, "origin": dict(concept.origin), **files})
+        write_json(
+            {
+                "token": concept.token,
+                "parts": list(concept.parts),
+                "origin": dict(concept.origin),
+                **files,
+            }
+        )
         return
     out_console = results()
     for what, path in files.items():
@@ -105,7 +126,7 @@ def learn(
 
 
 def _draw_sheet(pipe: Any, concept: Concept, folder: Path, model: str, seed: int) -> Path:
-    """What the concept draws in a few prompts, two seeds each."""
+    """What the concept draws in a few prompts, two seeds each, and with each of its parts."""
     from PIL import Image
 
     shipped = is_shipped(model)
@@ -114,13 +135,17 @@ def _draw_sheet(pipe: Any, concept: Concept, folder: Path, model: str, seed: int
         steps=options.STEPS if shipped else None,
         guidance=options.GUIDANCE if shipped else None,
     )
-    prompts = [text.format(concept.token) for text in _PROMPTS]
-    rows = []
-    for number in range(2):
-        seeds = [seed + number] * len(prompts)
-        rows.append(draw(pipe, prompts, seeds, call, concepts=[concept]).images)
+    wide = len(_PROMPTS)
+    plain = [text.format(concept.token) for text in _PROMPTS]
+    parts = [f"a {concept.token} {part}" for part in list(concept.parts)[:_MOST_PARTS]]
+    asked = [(plain, seed), (plain, seed + 1)]
+    asked += [(parts[first : first + wide], seed) for first in range(0, len(parts), wide)]
+    rows = [
+        draw(pipe, prompts, [start] * len(prompts), call, concepts=[concept]).images
+        for prompts, start in asked
+    ]
     side = max(192, rows[0][0].width // 2)
-    whole = Image.new("RGB", (side * len(prompts), side * len(rows)), "white")
+    whole = Image.new("RGB", (side * wide, side * len(rows)), "white")
     for down, row in enumerate(rows):
         for across, image in enumerate(row):
             tile = image.resize((side, side), Image.Resampling.LANCZOS)

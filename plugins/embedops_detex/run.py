@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from embedops.concepts import Concept, Vectors
+from embedops.errors import ConfigError
 from embedops.families import Bundle
 from embedops.learning.attention import AttentionMaps
 from embedops.learning.method import PLACEHOLDER, Ask, Run, Task
@@ -66,6 +67,7 @@ class DetexRun(Run):
                 for attribute in _ATTRIBUTES:
                     words = rows_of_words(task, attribute, 1)
                     self._placeholders.add(self._part(attribute, number), words)
+            self._check_fits()
             self._overlay.apply(task.denoising.denoiser())
             self._maps.__enter__()
             self._masks, self.notes = self._find_masks(f"The mappers read {what}.")
@@ -90,12 +92,7 @@ class DetexRun(Run):
         """The subject alone with its pixels, or the whole picture with everything in it."""
         if rng.random() < self._config.alone:
             return Ask(text, self._masks[picture])
-        token = self._task.token
-        scene = self._config.scene.replace(PLACEHOLDER, token)
-        scene = scene.replace(POSE, self._part("pose", picture))
-        scene = scene.replace(BACKGROUND, self._part("background", picture))
-        start = text.lower().index(token.lower())
-        return Ask(text[:start] + scene + text[start + len(token) :])
+        return Ask(self._whole(text, picture))
 
     def at_work(self) -> AbstractContextManager[None]:
         return self._overlay.everywhere()
@@ -145,6 +142,29 @@ class DetexRun(Run):
         token = self._task.token
         inner = token[1:-1] if token.startswith("<") and token.endswith(">") else token
         return f"<{inner}-{attribute}-{picture + 1}>"
+
+    def _whole(self, text: str, picture: int) -> str:
+        """`text` with the whole scene where it names the subject."""
+        token = self._task.token
+        scene = self._config.scene.replace(PLACEHOLDER, token)
+        scene = scene.replace(POSE, self._part("pose", picture))
+        scene = scene.replace(BACKGROUND, self._part("background", picture))
+        start = text.lower().index(token.lower())
+        return text[:start] + scene + text[start + len(token) :]
+
+    def _check_fits(self) -> None:
+        """Make sure that the encoder reads every placeholder of a scene.
+
+        Raises:
+            ConfigError: a scene is cut off before one.
+        """
+        for template in self._config.templates:
+            text = self._whole(template.replace(PLACEHOLDER, self._task.token), 0)
+            if len(self._positions(text)) < 1 + len(_ATTRIBUTES):
+                raise ConfigError(
+                    f"the text encoder does not read to the end of {text!r}. Shorten the template "
+                    f"or `scene`, such as scene='{PLACEHOLDER} {POSE} {BACKGROUND}'."
+                )
 
     def _attributes(self) -> dict[str, Vectors]:
         """The rows that the mappers make for each picture's pose and background, by token."""

@@ -216,6 +216,8 @@ def test_bad_input(pictures: Path, tmp_path: Path) -> None:
         learn(pipe, [pictures / "a.png"])
     with pytest.raises(ConfigError, match="exactly once"):
         learn(pipe, scene="{} in {background}")
+    with pytest.raises(ConfigError, match="does not read to the end"):
+        learn(pipe, scene="{} {pose} and a cat" + " and a cat" * 25 + " {background}")
     with pytest.raises(ConfigError, match="has no mask for"):
         learn(pipe, masks=tmp_path)
     with pytest.raises(ConfigError, match="overlay"):
