@@ -141,6 +141,40 @@ def video() -> list[str]:
     ]
 
 
+_LEARNT = {
+    "identity": "identity",
+    "recognised": "recognised",
+    "background": "asked background",
+    "both": "both",
+    "style": "asked style",
+    "second object": "second object",
+    "kept background": "kept background",
+}
+
+
+def learning() -> list[str]:
+    """What the learning methods make of unseen subjects, step by step."""
+    results = read("learning")
+    rows = []
+    for row in results["rows"]:
+        cells = [row["method"], str(row["step"]), f"{row['seconds_per_step'] * row['step']:.0f}"]
+        for name in _LEARNT:
+            found = row["figures"].get(name)
+            spread = "" if found is None else f"{found['mean']:.2f}"
+            if found is not None and name in ("identity", "both"):
+                spread += f" ({found['low']:.2f}–{found['high']:.2f})"
+            cells.append(spread)
+        rows.append(cells)
+    runs = min(row["runs"] for row in results["rows"])
+    return [
+        *_table(["method", "steps", "seconds", *_LEARNT.values()], rows),
+        "",
+        f"{len(results['subjects'])} subjects, {runs} runs a row or more, {results['pictures']} "
+        f"pictures each; in brackets the lowest and highest run. Seconds of one thread, learning "
+        f"alone. {_machine(results)}.",
+    ]
+
+
 def pooling() -> list[str]:
     """How well sentence vectors tell concepts from other words."""
     results = read("pooling")
@@ -168,6 +202,7 @@ PAGES: dict[str, Sections] = {
         "overhead": overhead,
         "video": video,
     },
+    "docs/learning.md": {"learning": learning},
     "docs/adapters.md": {"pooling": pooling},
 }
 

@@ -16,7 +16,7 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as checkpoint_layer
 
-from embedops.errors import LearningError, StopLearning
+from embedops.errors import ConfigError, LearningError, StopLearning
 from embedops.learning import checkpoint
 from embedops.learning.checkpoint import Progress
 from embedops.learning.denoising import Denoising
@@ -232,8 +232,15 @@ class Loop:
     def _log(self, report: StepReport) -> None:
         line = {k: v for k, v in vars(report).items() if v is not None and k != "steps"}
         rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in line.items()}
-        with (self._folder / LOG_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(rounded) + "\n")
+        path = self._folder / LOG_FILE
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(rounded) + "\n")
+        except OSError as error:
+            raise ConfigError(
+                f"the log {path} cannot be written: {error}. Make room or choose another folder; "
+                f"the run can be gone on from its last checkpoint."
+            ) from error
 
     def _now(self) -> dict[str, Tensor]:
         return {n: p.detach().clone() for n, p in self._parameters.items()}

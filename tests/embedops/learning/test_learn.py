@@ -253,6 +253,67 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_state(pictures: Path, tmp_
     assert pipe.tokenizer.convert_tokens_to_ids("<toy>") in (None, pipe.tokenizer.unk_token_id)
 
 
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "log.jsonl"])
+def test_files_that_cannot_be_written(name: str, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / name / "in the way").mkdir(parents=True)
+    pipe = tiny.stable_diffusion()
+    tokenizer = pipe.tokenizer
+    with pytest.raises(ConfigError, match=f"{name} cannot be written"):
+        embedops.learn("cross-init", pipe, pictures, "<toy>", out=out, **QUICK)
+    assert not list(out.glob("*.part"))
+    assert pipe.tokenizer is tokenizer
+
+
+def test_memory_that_runs_out_keeps_the_best_and_says_what_lowers_it(
+    pictures: Path, tmp_path: Path
+) -> None:
+    pipe, steps = tiny.stable_diffusion(), 0
+
+    def fill_up(*_: object) -> None:
+        if steps == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def count(report: StepReport) -> None:
+        nonlocal steps
+        steps = report.step
+
+    handle = pipe.unet.register_forward_pre_hook(fill_up)
+    with pytest.raises(
+        LearningError, match=r"at step 5.*`batch` \(now 2\).*gradient_checkpointing"
+    ):
+        embedops.learn(
+            "cross-init", pipe, pictures, "<toy>", out=tmp_path / "out", on_step=count, **QUICK
+        )
+    handle.remove()
+    kept = Concept.load(tmp_path / "out" / "concept.safetensors")
+    assert bool(torch.isfinite(kept.vectors["text_encoder"]).all())
+    assert all(p.requires_grad for p in pipe.unet.parameters())
+
+
+def test_stopping_keeps_the_best(pictures: Path, tmp_path: Path) -> None:
+    pipe = tiny.stable_diffusion()
+    checks: list[tuple[int, Concept]] = []
+
+    def stop(report: StepReport) -> None:
+        if report.step == 3:
+            raise embedops.StopLearning
+
+    concept = embedops.learn(
+        "cross-init",
+        pipe,
+        pictures,
+        "<toy>",
+        out=tmp_path / "out",
+        on_step=stop,
+        on_check=lambda report, now: checks.append((report.step, now)),
+        **QUICK,
+    )
+    assert [step for step, _ in checks] == [2]
+    assert concept.origin["step"] in ("2", "3")
+    assert Concept.load(tmp_path / "out" / "concept.safetensors") == concept
+
+
 def test_bad_input(pictures: Path, tmp_path: Path) -> None:
     pipe = tiny.stable_diffusion()
 
