@@ -175,6 +175,18 @@ def learning() -> list[str]:
     ]
 
 
+def cross_init_start() -> list[str]:
+    """Whether the text encoder understands its own output as input."""
+    found = read("cross_init_start")
+    return [
+        f"The {found['words']} objects' E(v̄), {found['start_length']:.1f} long where the rows are "
+        f"{found['row_length']:.2f}, have a mean cosine of {found['cosine_of_starts']:.2f} with "
+        f"one another; the rows have {found['cosine_of_rows']:.2f}. Read as input, "
+        f"{found['found_again']:.0%} of them say the word that they came from (by chance: "
+        f"{1 / found['words']:.0%})."
+    ]
+
+
 def pooling() -> list[str]:
     """How well sentence vectors tell concepts from other words."""
     results = read("pooling")
@@ -202,7 +214,7 @@ PAGES: dict[str, Sections] = {
         "overhead": overhead,
         "video": video,
     },
-    "docs/learning.md": {"learning": learning},
+    "docs/learning.md": {"learning": learning, "cross-init-start": cross_init_start},
     "docs/adapters.md": {"pooling": pooling},
 }
 
