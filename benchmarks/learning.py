@@ -250,15 +250,18 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--no-result", action="store_true")
+    parser.add_argument("--go-on", action="store_true", help="keep the runs that are there")
     given = parser.parse_args()
     console = Console()
+    rows: list[dict[str, Any]] = records.read("learning")["runs"] if given.go_on else []
+    done = {(row["method"], row["subject"], row["seed"]) for row in rows}
     tasks = [
         (label, subject, seed)
         for seed in range(given.seeds)
         for subject in given.subjects
         for label in given.methods
+        if (label, subject, seed) not in done
     ]
-    rows: list[dict[str, Any]] = []
     with ProcessPoolExecutor(given.processes, get_context("spawn")) as pool:
         jobs = [pool.submit(study, *task) for task in tasks]
         for job in track(as_completed(jobs), "runs", total=len(jobs)):

@@ -24,6 +24,8 @@ class Step:
         rows: positive rows of the batch. With guidance in one batch they are its last ones, after
             as many negative rows.
         sides: sides of the guidance in the batch: 2 with guidance in one batch, else 1.
+        places: for each of `edited_rows` the positions in its text that the edit is about; empty
+            for edits of plugins, which are about all of it.
     """
 
     index: int
@@ -32,6 +34,7 @@ class Step:
     edited_rows: tuple[int, ...]
     rows: int
     sides: int
+    places: tuple[tuple[int, ...], ...] = ()
 
 
 class FeatureEdit(ABC):

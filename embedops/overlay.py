@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,15 +26,8 @@ _TEXT = "encoder_hidden_states"
 _KINDS = ("down", "up", "delta")
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """The rows that read the additions; None for all."""
-
-    mask: Tensor | None
-
-
 class Overlay(FeatureEdit):
-    """Adds to the output of linear layers, inside a step or `everywhere`.
+    """Adds to the output of layers that read the text, at chosen places, inside a step or `where`.
 
     Args:
         weights: what to add.
@@ -67,14 +59,18 @@ class Overlay(FeatureEdit):
         self._handles = []
 
     @contextmanager
-    def everywhere(self) -> Iterator[None]:
-        """All rows of what this thread runs inside read the additions."""
-        before: _Rows | None = getattr(self._thread, "rows", None)
-        self._thread.rows = _Rows(None)
+    def where(self, mask: Callable[[], Tensor]) -> Iterator[None]:
+        """What this thread runs inside reads the additions at some places of the text.
+
+        Args:
+            mask: gives bool `[rows, seq]`; asked at each layer.
+        """
+        before: Callable[[], Tensor] | None = getattr(self._thread, "mask", None)
+        self._thread.mask = mask
         try:
             yield
         finally:
-            self._thread.rows = before
+            self._thread.mask = before
 
     def before(self, step: Step, inputs: dict[str, object]) -> dict[str, object]:
         """The inputs as they are, after noting which rows of the batch are to read the additions.
@@ -91,26 +87,27 @@ class Overlay(FeatureEdit):
                 f"it; got {count} rows of it. Use the concept's vectors alone (concept.subject()), "
                 f"or leave out the plugin that adds rows."
             )
-        mask = torch.zeros(total, dtype=torch.bool, device=text.device)
-        # On both sides of the guidance: it would exaggerate what one side alone adds.
-        sides = range(0, total, step.rows)
-        mask[[start + row for start in sides for row in step.edited_rows]] = True
-        self._thread.rows = _Rows(None if len(step.edited_rows) == step.rows else mask)
+        mask = torch.zeros(total, text.shape[1], dtype=torch.bool, device=text.device)
+        for row, places in zip(step.edited_rows, step.places, strict=True):
+            # On both sides of the guidance: it would exaggerate what one side alone adds.
+            for start in range(0, total, step.rows):
+                mask[start + row, list(places)] = True
+        self._thread.mask = lambda: mask
         return inputs
 
     def after(self, step: Step, output: object) -> object:
-        self._thread.rows = None
+        self._thread.mask = None
         return output
 
     def abandon(self) -> None:
-        self._thread.rows = None
+        self._thread.mask = None
 
     def _adding(self, path: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
         parts = self._layers[path]
 
         def add(_layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            rows: _Rows | None = getattr(self._thread, "rows", None)
-            if rows is None:
+            where: Callable[[], Tensor] | None = getattr(self._thread, "mask", None)
+            if where is None:
                 return output
             read = args[0]
             own = {kind: part.to(read.device, read.dtype) for kind, part in parts.items()}
@@ -119,11 +116,10 @@ class Overlay(FeatureEdit):
             else:
                 narrow = nn.functional.linear(read, own["down"])
                 changed = output + nn.functional.linear(narrow, own["up"])
-            if rows.mask is None:
-                return changed
+            mask = where()
             # Where frames are folded into the batch each row stands for several.
-            mask = rows.mask.repeat_interleave(len(output) // len(rows.mask))
-            return torch.where(mask.view(-1, *[1] * (output.ndim - 1)), changed, output)
+            mask = mask.repeat_interleave(len(output) // len(mask), 0)
+            return torch.where(mask[..., None], changed, output)
 
         return add
 

@@ -101,13 +101,22 @@ class PlacedConcepts:
         """By token, what concepts add inside the denoiser."""
         return self._overlays
 
-    def naming(self, token: str, conditioning: Conditioning) -> tuple[bool, ...]:
-        """Per prompt, whether it names the concept called `token` or a part of it."""
-        names = {token, *self._known[token].parts}
-        return tuple(
-            any(not names.isdisjoint(stream.tokens[row]) for stream in conditioning.streams)
-            for row in range(len(conditioning))
-        )
+    def naming(self, token: str, conditioning: Conditioning) -> tuple[tuple[int, ...], ...]:
+        """Per prompt the positions, in the first text encoder that reads it, of the concept called
+        `token` and its parts; empty where it is not named."""
+        concept = self._known[token]
+        names = {
+            shown_piece(name, number)
+            for name, vectors in ((token, concept.vectors), *concept.parts.items())
+            for rows in vectors.values()
+            for number in range(len(rows))
+        }
+        found = []
+        for row in range(len(conditioning)):
+            read = (stream.tokens[row] for stream in conditioning.streams)
+            places = (tuple(p for p, text in enumerate(texts) if text in names) for texts in read)
+            found.append(next((own for own in places if own), ()))
+        return tuple(found)
 
     @property
     def edit(self) -> EditFunction | None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from embedops.call import Call
 from embedops.concepts import Concept
 from embedops.errors import AttachError, GuardError
 from embedops.extension import AnyPlugin
@@ -26,20 +27,6 @@ from embedops.swap import Shape, Swap
 Policy = Literal["fail-closed", "allow-unchecked"]
 
 _ATTACHED = "_embedops_session"
-
-
-class _Call:
-    """One call of the pipeline, from its start to the last step."""
-
-    def __init__(self) -> None:
-        self.parts: list[Observed] = []
-        self.resolved: tuple[Observed, Schedule] | None = None
-        self.unchecked = False
-        self.swap: Swap | None = None
-        self.done = 0  # steps begun
-        self.total = 0
-        self.open: list[tuple[FeatureEdit, Step]] = []
-        self.naming: dict[tuple[str, int], tuple[bool, ...]] = {}
 
 
 class Session:
@@ -182,14 +169,14 @@ class Session:
     def _begin(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self._calls.current = None
         result = original(*args, **kwargs)
-        self._calls.current = _Call()
+        self._calls.current = Call()
         return result
 
     def _encode_prompt(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        call: _Call | None = getattr(self._calls, "current", None)
+        call: Call | None = getattr(self._calls, "current", None)
         self._calls.current = None  # so that nothing stays behind where encoding raises
         if call is None or call.done or (call.parts and not self._adapter.encodes_in_parts):
-            call = _Call()
+            call = Call()
         self._follow_replaced_denoisers()
         arguments = named_arguments(original, args, kwargs)
         result, observed = self._adapter.observe(original, arguments)
@@ -203,11 +190,11 @@ class Session:
         """The pipeline's loop begins: some skip `encode_prompt` where embeddings are given."""
         if getattr(self._calls, "current", None) is None:
             self._unchecked()
-            self._calls.current = _Call()
+            self._calls.current = Call()
             self._calls.current.unchecked = True
         return original(*args, **kwargs)
 
-    def _resolve(self, call: _Call) -> None:
+    def _resolve(self, call: Call) -> None:
         """Ask the plugins, once all that the call encodes is known."""
         self._calls.current = None
         observed = self._adapter.join(call.parts) if call.parts else None
@@ -232,7 +219,7 @@ class Session:
         self._report = Report((Verdict("", False, None, (), ()),), ((),), 0)
 
     def _finish(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        call: _Call | None = getattr(self._calls, "current", None)
+        call: Call | None = getattr(self._calls, "current", None)
         self._calls.current = None
         if call is not None and call.done == 0 and call.parts and not call.unchecked:
             pending = call.resolved is None and bool(self.plugins)
@@ -285,7 +272,7 @@ class Session:
     def _before(
         self, denoises: bool, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        call: _Call | None = getattr(self._calls, "current", None)
+        call: Call | None = getattr(self._calls, "current", None)
         if call is None or call.unchecked:
             return None
         names = forward_names(module)[: len(args)]
@@ -312,7 +299,7 @@ class Session:
         # Passed as they came: a compiled denoiser would trace another split anew.
         return tuple(changed.pop(name) for name in names), changed
 
-    def _start(self, call: _Call, inputs: Mapping[str, object]) -> None:
+    def _start(self, call: Call, inputs: Mapping[str, object]) -> None:
         if call.resolved is None:
             self._resolve(call)
         if call.resolved is None:
@@ -344,7 +331,7 @@ class Session:
 
     def _open_features(
         self,
-        call: _Call,
+        call: Call,
         index: int,
         pattern: tuple[int, ...],
         sides: int,
@@ -359,33 +346,35 @@ class Session:
         for feature, prompts in self._at_work(call, schedule, pattern):
             if prompts:
                 rows = tuple(prompt * len(images) + image for prompt in prompts for image in images)
+                places = tuple(spots for spots in prompts.values() for _ in images)
                 count = len(pattern) * len(images)
-                step = Step(index, call.total, inputs, rows, count, sides)
+                step = Step(index, call.total, inputs, rows, count, sides, places)
                 changed = feature.before(step, changed)
                 call.open.append((feature, step))
         return changed
 
     def _at_work(
-        self, call: _Call, schedule: Schedule, pattern: tuple[int, ...]
-    ) -> Iterator[tuple[FeatureEdit, list[int]]]:
-        """Every edit of features with the prompts that it is to act on now."""
+        self, call: Call, schedule: Schedule, pattern: tuple[int, ...]
+    ) -> Iterator[tuple[FeatureEdit, dict[int, tuple[int, ...]]]]:
+        """Every edit of features with the prompts that it is to act on now, and where in them."""
         for number, feature in self._features.items():
             readings = (schedule.readings[version] for version in pattern)
-            yield feature, [row for row, r in enumerate(readings) if number in r.plugins]
+            yield feature, {row: () for row, r in enumerate(readings) if number in r.plugins}
         for token, overlay in self._concepts.overlays.items():
-            named = []
+            named = {}
             for row, version in enumerate(pattern):
                 reading, key = schedule.readings[version], (token, version)
                 if key not in call.naming:
                     call.naming[key] = self._concepts.naming(token, reading.conditioning)
-                if call.naming[key][reading.rows.index(row)]:
-                    named.append(row)
+                spots = call.naming[key][reading.rows.index(row)]
+                if spots:
+                    named[row] = spots
             yield overlay, named
 
     def _after(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> Any:
-        call: _Call | None = getattr(self._calls, "current", None)
+        call: Call | None = getattr(self._calls, "current", None)
         if call is None:
             return output
         for feature, step in reversed(call.open):

@@ -61,6 +61,7 @@ class DetexRun(Run):
         self._placeholders = Placeholders(task.pipe, task.adapter.tokenizers())
         self._spots: dict[str, dict[str, list[int]]] = {}
         self._claims: list[Claim] = []
+        self._named = torch.zeros(0, 0, dtype=torch.bool)
         try:
             self._placeholders.add(task.token, start)
             for number in range(len(task.pictures)):
@@ -95,7 +96,7 @@ class DetexRun(Run):
         return Ask(self._whole(text, picture))
 
     def at_work(self) -> AbstractContextManager[None]:
-        return self._overlay.everywhere()
+        return self._overlay.where(lambda: self._named)
 
     def read(self, texts: Sequence[str], pictures: Sequence[int]) -> Bundle:
         self._maps.take()
@@ -108,7 +109,9 @@ class DetexRun(Run):
             for row, (text, picture) in enumerate(zip(texts, pictures, strict=True))
             for claim in self._claimed(row, text, picture)
         ]
-        return self._task.denoising.read(texts)
+        bundle = self._task.denoising.read(texts)
+        self._named = self._places(texts, bundle)
+        return bundle
 
     def penalty(self) -> Tensor | None:
         if not self._config.attention:
@@ -184,6 +187,15 @@ class DetexRun(Run):
         }
         found = self._positions(text)
         return [(row, found[token], part) for token, part in where.items() if found.get(token)]
+
+    def _places(self, texts: Sequence[str], bundle: Bundle) -> Tensor:
+        """Bool `[rows, seq]`: where the texts name the subject or an attribute."""
+        states = bundle["encoder_hidden_states"]
+        length = states[0].shape[0]
+        mask = torch.zeros(len(texts), length, dtype=torch.bool, device=states[0].device)
+        for row, text in enumerate(texts):
+            mask[row, [p for places in self._positions(text).values() for p in places]] = True
+        return mask
 
     def _positions(self, text: str) -> Mapping[str, list[int]]:
         if text not in self._spots:

@@ -12,6 +12,7 @@ from families import animatediff, stable_diffusion_xl
 
 import embedops
 from embedops import Concept, ConfigError, GuardError
+from embedops.overlay import Overlay
 
 PLAIN, NAMED = "a photo of a cat", "a photo of a <toy>"
 
@@ -21,7 +22,7 @@ def overlay(pipe: Any, *, full: bool = False, seed: int = 0) -> dict[str, torch.
     generator = torch.Generator().manual_seed(seed)
     found = {}
     for path, layer in pipe.unet.named_modules():
-        if path.endswith(("attn2.to_k", "attn2.to_v")):
+        if ".attentions." in path and path.endswith(("attn2.to_k", "attn2.to_v")):
             rows, columns = layer.weight.shape
             if full:
                 found[f"{path}.delta"] = torch.randn(rows, columns, generator=generator)
@@ -51,25 +52,53 @@ def draw(pipe: Any, prompts: list[str], **settings: Any) -> torch.Tensor:
     return torch.as_tensor(drawn[0])
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("full", [True, False])
-def test_it_draws_what_a_model_with_changed_weights_draws(full: bool) -> None:
+def test_at_all_places_it_is_a_change_of_the_weights(full: bool) -> None:
     pipe, changed = tiny.stable_diffusion(), tiny.stable_diffusion()
-    toy = concept(pipe, full=full)
+    weights = overlay(pipe, full=full)
+    for path, layer in changed.unet.named_modules():
+        if f"{path}.delta" in weights:
+            layer.weight += weights[f"{path}.delta"]
+        elif f"{path}.up" in weights:
+            layer.weight += weights[f"{path}.up"] @ weights[f"{path}.down"]
+    noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    text = torch.randn(2, 7, 32, generator=torch.Generator().manual_seed(1))
+    plain = pipe.unet(noise, 500, text).sample
+    added = Overlay(weights)
+    added.apply(pipe.unet)
+    everywhere, first = torch.ones(2, 7, dtype=torch.bool), torch.zeros(2, 7, dtype=torch.bool)
+    first[0] = True
+    with added.where(lambda: everywhere):
+        found = pipe.unet(noise, 500, text).sample
+    with added.where(lambda: first):
+        half = pipe.unet(noise, 500, text).sample
+    expected = changed.unet(noise, 500, text).sample
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(half[0], expected[0], atol=1e-4, rtol=1e-3)
+    assert torch.equal(half[1], plain[1])
+    assert torch.equal(pipe.unet(noise, 500, text).sample, plain)
+    added.remove()
+
+
+def test_only_the_tokens_that_name_it_read_it() -> None:
+    pipe = tiny.stable_diffusion()
+    toy = concept(pipe)
+    path = next(n for n in toy.overlay if n.endswith(".up")).removesuffix(".up")
+    read: list[torch.Tensor] = []
     with embedops.attach(pipe) as session:
         session.add(toy)
-        ours = draw(pipe, [NAMED])
-    with torch.no_grad():
-        for path, layer in changed.unet.named_modules():
-            if f"{path}.delta" in toy.overlay:
-                layer.weight += toy.overlay[f"{path}.delta"]
-            elif f"{path}.up" in toy.overlay:
-                layer.weight += toy.overlay[f"{path}.up"] @ toy.overlay[f"{path}.down"]
-    with embedops.attach(changed) as session:
+        handle = pipe.unet.get_submodule(path).register_forward_hook(
+            lambda _layer, _args, output: read.append(output)
+        )
+        draw(pipe, [PLAIN, NAMED], guidance_scale=5.0)
+        session.remove(toy)
         session.add(toy.subject())
-        expected = draw(changed, [NAMED])
-        vectors_alone = draw(tiny.stable_diffusion(), [PLAIN])
-    torch.testing.assert_close(ours, expected, atol=2e-3, rtol=2e-3)
-    assert not torch.allclose(ours, vectors_alone, atol=0.1)
+        draw(pipe, [PLAIN, NAMED], guidance_scale=5.0)
+        handle.remove()
+    differs = (read[0] != read[len(read) // 2]).any(-1)
+    place = 5  # after BOS and "a photo of a"
+    assert differs.nonzero().tolist() == [[1, place], [3, place]]  # both sides of the guidance
 
 
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
