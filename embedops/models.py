@@ -44,3 +44,8 @@ def load(
             f"diffusers format or a hub id that this machine can reach."
         ) from error
     return pipe.to(place)
+
+
+def is_installed(model: str) -> bool:
+    """Whether `model` is the name of an installed model."""
+    return model in unique_entry_points(ENTRY_POINTS)

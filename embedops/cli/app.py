@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from embedops.cli import demo, generate, learn, pipelines, plugins, screen
+from embedops.cli import demo, generate, learn, page, pipelines, plugins, screen
 from embedops.cli.output import paragraphs
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ for name, command, examples in (
     ("generate", generate.generate, generate.EXAMPLES),
     ("screen", screen.screen, screen.EXAMPLES),
     ("learn", learn.learn, learn.EXAMPLES),
+    ("app", page.show_page, page.EXAMPLES),
     ("plugins", plugins.list_plugins, plugins.EXAMPLES),
     ("pipelines", pipelines.list_pipelines, pipelines.EXAMPLES),
 ):

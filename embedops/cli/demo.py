@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from embedops.cli import options
-from embedops.cli.draw import call_settings, draw
 from embedops.cli.loading import open_pipeline
 from embedops.cli.output import note, progress, results, write_json
 from embedops.cli.stack import build_stack
+from embedops.drawing import GUIDANCE, STEPS, call_settings, draw
 from embedops.errors import UnknownNameError
 from embedops.extension import AnyPlugin, plugin_class
 
@@ -123,8 +123,8 @@ def demo(
     prompts: Annotated[
         int, typer.Option("--prompts", min=1, max=len(SCENES), help="How many prompts to draw.")
     ] = len(SCENES),
-    steps: Annotated[int, typer.Option("--steps", min=1)] = options.STEPS,
-    guidance: Annotated[float, typer.Option("--guidance", min=0.0)] = options.GUIDANCE,
+    steps: Annotated[int, typer.Option("--steps", min=1)] = STEPS,
+    guidance: Annotated[float, typer.Option("--guidance", min=0.0)] = GUIDANCE,
     model: options.Model = "emoji",
     device: options.Device = None,
     dtype: options.DtypeOption = None,

@@ -13,10 +13,20 @@ from typing import Annotated, Any
 import typer
 
 from embedops.cli import options
-from embedops.cli.draw import Clip, Drawn, call_settings, draw, makes_video, steps_of
-from embedops.cli.loading import is_shipped, open_pipeline, read_concept
+from embedops.cli.loading import open_pipeline, read_concept
 from embedops.cli.output import progress, results, write_json
 from embedops.cli.stack import build_stack
+from embedops.drawing import (
+    FRAMES,
+    GUIDANCE,
+    STEPS,
+    Clip,
+    Drawn,
+    call_settings,
+    draw,
+    makes_video,
+    steps_of,
+)
 from embedops.extension import AnyPlugin
 
 EXAMPLES = """
@@ -73,11 +83,14 @@ def generate(
     )
     learned = [read_concept(file) for file in concept or []]
     pipe = open_pipeline(model, device, dtype)
-    if is_shipped(model):
-        steps = options.STEPS if steps is None else steps
-        guidance = options.GUIDANCE if guidance is None else guidance
+
+    from embedops.models import is_installed
+
+    if is_installed(model):
+        steps = STEPS if steps is None else steps
+        guidance = GUIDANCE if guidance is None else guidance
         if frames is None and makes_video(pipe):
-            frames = options.FRAMES
+            frames = FRAMES
     shape = (height, width)
     settings_of_call = call_settings(
         pipe, steps=steps, guidance=guidance, shape=shape, frames=frames

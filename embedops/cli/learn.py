@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from embedops.cli import options
-from embedops.cli.draw import call_settings, draw
-from embedops.cli.loading import is_shipped, open_pipeline
+from embedops.cli.loading import open_pipeline
 from embedops.cli.output import learning_bar, note, results, write_json
+from embedops.drawing import GUIDANCE, STEPS, call_settings, draw
 from embedops.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -129,11 +129,13 @@ def _draw_sheet(pipe: Any, concept: Concept, folder: Path, model: str, seed: int
     """What the concept draws in a few prompts, two seeds each, and with each of its parts."""
     from PIL import Image
 
-    shipped = is_shipped(model)
+    from embedops.models import is_installed
+
+    shipped = is_installed(model)
     call = call_settings(
         pipe,
-        steps=options.STEPS if shipped else None,
-        guidance=options.GUIDANCE if shipped else None,
+        steps=STEPS if shipped else None,
+        guidance=GUIDANCE if shipped else None,
     )
     wide = len(_PROMPTS)
     plain = [text.format(concept.token) for text in _PROMPTS]

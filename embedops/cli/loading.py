@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from embedops.cli.options import Dtype
 from embedops.cli.output import notes
 from embedops.errors import ConfigError
-from embedops.extension import unique_entry_points
 
 if TYPE_CHECKING:  # importing torch takes seconds
     from embedops.concepts import Concept
@@ -46,13 +45,6 @@ def read_concept(path: Path) -> Concept:
     from embedops.concepts import Concept
 
     return Concept.load(path)
-
-
-def is_shipped(model: str) -> bool:
-    """Whether `model` is the name of an installed model."""
-    from embedops.models import ENTRY_POINTS
-
-    return model in unique_entry_points(ENTRY_POINTS)
 
 
 def quiet_libraries() -> None:

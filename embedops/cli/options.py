@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from embedops.drawing import GUIDANCE, STEPS
+
 
 class Dtype(StrEnum):
     """The number formats that a model may be loaded in."""
@@ -109,9 +111,6 @@ LearnedConcepts = Annotated[
         rich_help_panel="Plugins",
     ),
 ]
-STEPS, GUIDANCE, FRAMES = 20, 4.0, 8
-"""What suits the models that are installed by name; others have defaults of their own."""
-
 Steps = Annotated[
     int | None,
     typer.Option(

@@ -103,7 +103,7 @@ def test_pipelines_lists_families_and_models(run: Run) -> None:
         (("generate", "x", "--device", "toaster"), "--device 'toaster' is no device"),
         (("generate", "x", "--device", "cuda:99"), "CUDA devices that PyTorch can use"),
         (("generate", "x", "--model", "no/such/model"), "cannot load 'no/such/model'"),
-        (("generate", "x", "--width", "20"), "--width 20: expected a multiple of 8, such as 24"),
+        (("generate", "x", "--width", "20"), "width 20: expected a multiple of 8, such as 24"),
         (("screen", "--concepts", "weapons"), "no prompts"),
         (("screen", "a cat"), "nothing to look for"),
         (("screen", "a cat", "--concepts", "wepons"), "did you mean 'weapons'"),

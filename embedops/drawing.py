@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from embedops.cli.output import Advance
 from embedops.errors import ConfigError
 from embedops.extension import AnyPlugin
 
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
 
     from embedops.concepts import Concept
     from embedops.reports import Report
+
+STEPS, GUIDANCE, FRAMES = 20, 4.0, 8
+"""What suits the models that are installed by name; others have defaults of their own."""
 
 _STEPS = "num_inference_steps"
 _IMAGES, _VIDEOS = "num_images_per_prompt", "num_videos_per_prompt"
@@ -58,7 +60,7 @@ def call_settings(
     for name, length in (("height", height), ("width", width)):
         if length is not None and length % 8:
             raise ConfigError(
-                f"--{name} {length}: expected a multiple of 8, such as {-(-length // 8) * 8}."
+                f"{name} {length}: expected a multiple of 8, such as {-(-length // 8) * 8}."
             )
     wanted = {_STEPS: steps, "guidance_scale": guidance, "height": height, "width": width}
     wanted["num_frames"] = frames
@@ -66,7 +68,7 @@ def call_settings(
     known = _parameters(pipe)
     for key in given:
         if key not in known:
-            raise ConfigError(f"{type(pipe).__name__} does not take {key}; leave that option out.")
+            raise ConfigError(f"{type(pipe).__name__} does not take {key}; leave it out.")
     return given
 
 
@@ -89,7 +91,7 @@ def draw(
     plugins: Sequence[AnyPlugin] = (),
     concepts: Sequence[Concept] = (),
     negative: str | None = None,
-    on_step: Advance | None = None,
+    on_step: Callable[[], None] | None = None,
 ) -> Drawn:
     """Draw `prompts`, each `len(seeds) / len(prompts)` times.
 
@@ -98,7 +100,8 @@ def draw(
         settings: from `call_settings`.
         concepts: learned ones that the prompts may name.
         negative: what guidance steers away from, for every prompt.
-        on_step: told after each step, where the pipeline offers that.
+        on_step: told after each step, where the pipeline offers that. What it raises ends the
+            call, and the pipeline is left as it was.
 
     Raises:
         ConfigError: the pipeline takes no negative prompt, or makes something else than pictures.
@@ -115,9 +118,7 @@ def draw(
         arguments[several] = len(seeds) // len(prompts)
     if negative is not None:
         if "negative_prompt" not in known:
-            raise ConfigError(
-                f"{type(pipe).__name__} takes no negative prompt. Leave --negative out."
-            )
+            raise ConfigError(f"{type(pipe).__name__} takes no negative prompt. Leave it out.")
         arguments["negative_prompt"] = [negative] * len(prompts)
     if on_step is not None and "callback_on_step_end" in known:
 

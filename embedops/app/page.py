@@ -1,0 +1,74 @@
+"""The page: a header and a tab a theme."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from embedops.app import theme
+from embedops.app.steer import Steer
+from embedops.app.studio import Studio
+from embedops.app.visitors import Visitors
+
+LARGEST_UPLOAD = "5mb"
+_KEPT_SECONDS = 3600
+"""How long uploads are kept at most."""
+_SCENES = (
+    "a dagger and a cat on the beach",
+    "a revolver next to an apple in the snow",
+    "a penguin and a gift in the snow",
+)
+_MOVING = ("a bomb and a cat falling in the snow", "a dog moving right in a meadow")
+
+
+def page(studio: Studio, visitors: Visitors) -> gr.Blocks:
+    """The whole page.
+
+    Args:
+        studio: the model.
+        visitors: everybody's jobs and files.
+    """
+    blocks = gr.Blocks(
+        title="embedops",
+        analytics_enabled=False,
+        delete_cache=(_KEPT_SECONDS, _KEPT_SECONDS),
+    )
+    with blocks:
+        gr.HTML(
+            f'<header class="eo-header"><h1>embedops</h1><p>What a diffusion model reads from '
+            f"text, and what becomes of it. Model: {studio.model}</p></header>"
+        )
+        with gr.Tabs():
+            steer = Steer(studio, visitors)
+            if steer.possible:
+                with gr.Tab("Steer", id="steer"):
+                    _lead(
+                        "Name what a picture must not show. The words that bring it in are found "
+                        "and read differently; everything else stays."
+                    )
+                    steer.build(_MOVING if studio.moves else _SCENES)
+
+        def left(request: gr.Request) -> None:
+            visitors.leave(str(request.session_hash))
+
+        blocks.unload(left)
+    return blocks
+
+
+def launch_settings() -> dict[str, Any]:
+    """What `launch` is told wherever the page runs."""
+    return {
+        "theme": theme.theme(),
+        "css": theme.css(),
+        "max_file_size": LARGEST_UPLOAD,
+        "allowed_paths": [],
+        "footer_links": ["settings"],
+        "ssr_mode": False,
+        "pwa": False,
+        "run_history": False,
+    }
+
+
+def _lead(text: str) -> None:
+    gr.HTML(f'<p class="eo-lead">{text}</p>')

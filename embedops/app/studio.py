@@ -1,0 +1,155 @@
+"""The model that the page shows, and what can be asked of it."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+import embedops
+from embedops.app.jobs import Job
+from embedops.app.turns import Turns
+from embedops.concepts import Concept
+from embedops.drawing import (
+    FRAMES,
+    GUIDANCE,
+    STEPS,
+    Drawn,
+    call_settings,
+    draw,
+    makes_video,
+    steps_of,
+)
+from embedops.edits import Trace
+from embedops.encoders import Encoder
+from embedops.evaluators import Evaluator, evaluator_for
+from embedops.extension import AnyPlugin
+from embedops.families import adapter_for
+from embedops.models import is_installed
+from embedops.presets import presets
+from embedops.reports import Verdict
+
+Settings = Mapping[str, Any]
+"""Keyword arguments of a pipeline's call."""
+_KEPT = 8
+"""Calls without plugins whose pictures are kept."""
+
+
+class Studio:
+    """One loaded model for all visitors.
+
+    Args:
+        model: its name, as `embedops.load` takes it.
+        pipe: the pipeline.
+    """
+
+    def __init__(self, model: str, pipe: Any) -> None:
+        self.model = model
+        self.pipe = pipe
+        self.turns = Turns()
+        self._plain: dict[object, Drawn] = {}
+        self.moves = makes_video(pipe)
+        installed = is_installed(model)
+        frames = FRAMES if installed and self.moves else None
+        self.settings = call_settings(
+            pipe,
+            steps=STEPS if installed else None,
+            guidance=GUIDANCE if installed else None,
+            frames=frames,
+        )
+        self.steps = steps_of(pipe, self.settings)
+        with self.turns.hold():
+            shipped = adapter_for(pipe).encoder().presets
+        self.presets: tuple[str, ...] = (*shipped, *(n for n in presets() if n not in shipped))
+        self.shipped_presets: tuple[str, ...] = tuple(shipped)
+
+    @functools.cached_property
+    def evaluator(self) -> Evaluator | None:
+        """What reads the model's pictures, where it comes with something that does."""
+        return evaluator_for(self.model)
+
+    def seat(self) -> Any:
+        """A pipeline for one job: shared weights, everything that a call changes its own."""
+        seat = type(self.pipe).from_pipe(self.pipe)
+        for name, part in self.pipe.components.items():
+            if isinstance(part, PreTrainedTokenizerBase) or name == "scheduler":
+                setattr(seat, name, copy.deepcopy(part))
+        seat.set_progress_bar_config(disable=True)
+        return seat
+
+    def encoder(self) -> Encoder:
+        """The text encoders; to be used in a turn."""
+        return adapter_for(self.pipe).encoder()
+
+    def screen(self, prompts: Sequence[str], plugins: Sequence[AnyPlugin]) -> list[Verdict]:
+        """What the plugins make of the prompts; waits for a turn."""
+        with self.turns.hold():
+            return self.screen_in_turn(prompts, plugins)
+
+    def screen_in_turn(self, prompts: Sequence[str], plugins: Sequence[AnyPlugin]) -> list[Verdict]:
+        """The same, for a job that holds the turn."""
+        return embedops.screen(self.pipe, prompts, list(plugins))
+
+    def call(self, **settings: object) -> dict[str, Any]:
+        """The arguments of a call: the model's own, and `settings` in their place."""
+        steps, guidance = settings.get("steps"), settings.get("guidance")
+        given = dict(self.settings)
+        if steps is not None:
+            given["num_inference_steps"] = steps
+        if guidance is not None and "guidance_scale" in given:
+            given["guidance_scale"] = guidance
+        return given
+
+    def draw(
+        self,
+        job: Job[Any],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        settings: Settings,
+        plugins: Sequence[AnyPlugin] = (),
+        concepts: Sequence[Concept] = (),
+    ) -> Drawn:
+        """Draw in the job's turn, giving way after each step.
+
+        Raises:
+            Stopped: the job was told to stop; the pipeline is as it was.
+        """
+        return draw(
+            self.seat(),
+            prompts,
+            seeds,
+            settings,
+            plugins=plugins,
+            concepts=concepts,
+            on_step=job.step,
+        )
+
+    def draw_plainly(
+        self, job: Job[Any], prompts: Sequence[str], seeds: Sequence[int], settings: Settings
+    ) -> Drawn:
+        """Draw without plugins; the last few results are kept, because a visitor who moves a
+        slider compares with the same pictures again and again.
+
+        Raises:
+            Stopped: the job was told to stop.
+        """
+        key = (tuple(prompts), tuple(seeds), tuple(sorted(settings.items())))
+        if key not in self._plain:
+            self._plain[key] = self.draw(job, prompts, seeds, settings)
+            for old in list(self._plain)[:-_KEPT]:
+                self._plain.pop(old, None)
+        return self._plain[key]
+
+    def seen(self, drawn: Drawn) -> list[tuple[str, ...]] | None:
+        """What the evaluator sees in each picture; None where there is none."""
+        if self.evaluator is None:
+            return None
+        return [reading.seen() for reading in self.evaluator.read(drawn.clips or drawn.images)]
+
+
+def triggered(traces: Sequence[Trace]) -> list[str]:
+    """The words that made any plugin act, each once, in reading order."""
+    return list(dict.fromkeys(t.text for trace in traces for t in trace.tokens if t.triggered))

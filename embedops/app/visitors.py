@@ -1,0 +1,74 @@
+"""Who is here, what works for them, and the files that are theirs."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from embedops.app.jobs import Job
+from embedops.app.turns import Turns
+
+T = TypeVar("T")
+
+
+class Visitors:
+    """The jobs and the files of everybody who has the page open, by session."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: dict[tuple[str, str], Job[object]] = {}
+        self._home = tempfile.TemporaryDirectory(prefix="embedops-")
+
+    def start(
+        self, session: str, name: str, turns: Turns, work: Callable[[Job[T]], Iterator[T]]
+    ) -> Job[T]:
+        """A job called `name` in place of the session's last one of that name, which stops."""
+        job = Job(turns, work)
+        with self._lock:
+            before = self._jobs.get((session, name))
+            self._jobs[session, name] = job  # type: ignore[assignment]  # only stopped from here
+        if before is not None:
+            before.stop()
+        return job
+
+    def stop(self, session: str, name: str) -> None:
+        """Stop the session's job of that name, if there is one."""
+        with self._lock:
+            job = self._jobs.get((session, name))
+        if job is not None:
+            job.stop()
+
+    def running(self) -> int:
+        """How many jobs have not ended."""
+        with self._lock:
+            return sum(job.alive for job in self._jobs.values())
+
+    def folder(self, session: str) -> Path:
+        """A folder for the session's files, which goes when it leaves."""
+        path = self._path(session)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def leave(self, session: str) -> None:
+        """The page was closed: stop what works for it and remove its files."""
+        with self._lock:
+            mine = [key for key in self._jobs if key[0] == session]
+            jobs = [self._jobs.pop(key) for key in mine]
+        for job in jobs:
+            job.stop()
+        shutil.rmtree(self._path(session), ignore_errors=True)
+
+    def close(self) -> None:
+        """Stop everything and remove all files."""
+        for session in {key[0] for key in self._jobs}:
+            self.leave(session)
+        self._home.cleanup()
+
+    def _path(self, session: str) -> Path:
+        # The browser names the session, so that its name must not become a path.
+        return Path(self._home.name) / hashlib.sha256(session.encode()).hexdigest()[:24]
