@@ -101,6 +101,11 @@ def seed(value: object) -> int:
     return int(value)
 
 
+def listed(value: object) -> list[str]:
+    """The choices of a control that takes several."""
+    return [str(one) for one in value] if isinstance(value, list | tuple) else []
+
+
 def known(kind: str, value: object, choices: Iterable[str]) -> str:
     """A choice, made sure of: what a browser sends need not be on the list.
 

@@ -154,16 +154,14 @@ def _control(
 
 
 def _number(kind: type, field: FieldInfo, start: object, common: dict[str, Any]) -> Any:
-    low = high = None
+    low: object = None
+    high: object = None
     for bound in field.metadata:
-        if isinstance(bound, annotated_types.Ge):
-            low = bound.ge
-        elif isinstance(bound, annotated_types.Gt):
-            low = bound.gt
-        elif isinstance(bound, annotated_types.Le):
-            high = bound.le
-        elif isinstance(bound, annotated_types.Lt):
-            high = bound.lt
+        match bound:
+            case annotated_types.Ge(ge=value) | annotated_types.Gt(gt=value):
+                low = value
+            case annotated_types.Le(le=value) | annotated_types.Lt(lt=value):
+                high = value
     if isinstance(low, int | float) and isinstance(high, int | float):
         step = 1 if kind is int else 0.01
         return gr.Slider(low, high, value=start, step=step, **common)

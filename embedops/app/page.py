@@ -7,6 +7,9 @@ from typing import Any
 import gradio as gr
 
 from embedops.app import theme
+from embedops.app.compare import Compare
+from embedops.app.inside import Inside
+from embedops.app.remove import Remove
 from embedops.app.steer import Steer
 from embedops.app.studio import Studio
 from embedops.app.visitors import Visitors
@@ -39,6 +42,7 @@ def page(studio: Studio, visitors: Visitors) -> gr.Blocks:
             f'<header class="eo-header"><h1>embedops</h1><p>What a diffusion model reads from '
             f"text, and what becomes of it. Model: {studio.model}</p></header>"
         )
+        scenes = _MOVING if studio.moves else _SCENES
         with gr.Tabs():
             steer = Steer(studio, visitors)
             if steer.possible:
@@ -47,7 +51,26 @@ def page(studio: Studio, visitors: Visitors) -> gr.Blocks:
                         "Name what a picture must not show. The words that bring it in are found "
                         "and read differently; everything else stays."
                     )
-                    steer.build(_MOVING if studio.moves else _SCENES)
+                    steer.build(scenes, 1 if studio.moves else 3)
+            remove = Remove(studio, visitors)
+            if remove.possible:
+                with gr.Tab("Remove", id="remove"):
+                    _lead(
+                        "Project unwanted words out of every token of a prompt, a little or "
+                        "altogether."
+                    )
+                    remove.build(scenes)
+            with gr.Tab("Look inside", id="inside"):
+                _lead(
+                    "Where prompts, words and concepts lie for the text encoder, and which part of "
+                    "its output the picture is made from."
+                )
+                Inside(studio, visitors).build(scenes)
+            compare = Compare(studio, visitors)
+            if compare.possible:
+                with gr.Tab("Compare", id="compare"):
+                    _lead("Any stack of plugins, in any order, against any other.")
+                    compare.build(scenes, 1 if studio.moves else 3)
 
         def left(request: gr.Request) -> None:
             visitors.leave(str(request.session_hash))

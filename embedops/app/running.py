@@ -11,6 +11,7 @@ import gradio as gr
 import torch
 
 from embedops.app import marks
+from embedops.app.forms import Actions
 from embedops.app.jobs import Job, Progress, Stopped
 from embedops.app.studio import Studio
 from embedops.app.visitors import Visitors
@@ -83,27 +84,29 @@ class Runner:
         triggers: Sequence[Any],
         function: Callable[..., Iterator[Outputs]],
         inputs: Sequence[Any],
-        status: Any,
-        stop: Any,
+        act: Actions,
         outputs: Sequence[Any],
         *,
-        api_name: str,
         queue: str = QUEUE,
-    ) -> Any:
+    ) -> None:
         """Wire a tab's work to what starts it, and the Stop button to what ends it."""
         event = gr.on(
             triggers,
             function,
             list(inputs),
-            [status, stop, *outputs],
-            api_name=api_name,
+            [act.status, act.stop, *outputs],
+            api_name=self.name,
             show_progress="minimal",
-            show_progress_on=status,
+            show_progress_on=act.status,
             concurrency_id=queue,
             concurrency_limit=1,
             trigger_mode="always_last",
         )
-        stop.click(
-            self.stop, None, [status, stop], cancels=[event], queue=False, api_visibility="private"
+        act.stop.click(
+            self.stop,
+            None,
+            [act.status, act.stop],
+            cancels=[event],
+            queue=False,
+            api_visibility="private",
         )
-        return event

@@ -32,6 +32,7 @@ class Call:
         seed: of the first picture; the others follow.
         settings: keyword arguments of the pipeline's call.
         concepts: files of learned concepts.
+        same_seed: whether all pictures are drawn from `seed`.
     """
 
     model: str
@@ -40,6 +41,18 @@ class Call:
     each: int = 1
     settings: Settings = field(default_factory=dict)
     concepts: Sequence[str] = ()
+    same_seed: bool = False
+
+    @property
+    def seeds(self) -> list[int]:
+        """One a picture, prompt by prompt."""
+        step = 0 if self.same_seed else 1
+        return [self.seed + k * step for k in range(self.each * len(self.prompts))]
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps."""
+        return int(str(self.settings["num_inference_steps"]))
 
 
 _SEVERAL = {True: "num_videos_per_prompt", False: "num_images_per_prompt"}
@@ -53,7 +66,6 @@ _OPTIONS = {
 def drawing(call: Call, *stacks: Sequence[Use]) -> str:
     """Python that draws the same with each of the stacks."""
     moves = "num_frames" in call.settings
-    count = call.each * len(call.prompts)
     lines = [
         "import torch",
         "import embedops",
@@ -67,7 +79,7 @@ def drawing(call: Call, *stacks: Sequence[Use]) -> str:
     for number, concept in enumerate(call.concepts):
         lines.append(f"concept{number or ''} = embedops.Concept.load({concept!r})")
     lines += ["", "", "def noise():  # the same for every stack"]
-    seeds = f"range({call.seed}, {call.seed + count})"
+    seeds = f"range({call.seed}, {call.seed + len(call.seeds)})"
     lines.append(f"    return [torch.Generator().manual_seed(seed) for seed in {seeds}]")
     lines += ["", ""]
     frames = "frames" if moves else "images"

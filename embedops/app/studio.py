@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 import embedops
 from embedops.app.jobs import Job
+from embedops.app.snippets import Call
 from embedops.app.turns import Turns
 from embedops.concepts import Concept
 from embedops.drawing import (
@@ -32,8 +33,6 @@ from embedops.models import is_installed
 from embedops.presets import presets
 from embedops.reports import Verdict
 
-Settings = Mapping[str, Any]
-"""Keyword arguments of a pipeline's call."""
 _KEPT = 8
 """Calls without plugins whose pictures are kept."""
 
@@ -93,22 +92,14 @@ class Studio:
         """The same, for a job that holds the turn."""
         return embedops.screen(self.pipe, prompts, list(plugins))
 
-    def call(self, **settings: object) -> dict[str, Any]:
-        """The arguments of a call: the model's own, and `settings` in their place."""
-        steps, guidance = settings.get("steps"), settings.get("guidance")
-        given = dict(self.settings)
-        if steps is not None:
-            given["num_inference_steps"] = steps
-        if guidance is not None and "guidance_scale" in given:
-            given["guidance_scale"] = guidance
-        return given
+    def call(self, *, steps: int) -> dict[str, Any]:
+        """Keyword arguments of the pipeline's call: what suits the model, in so many steps."""
+        return {**self.settings, "num_inference_steps": steps}
 
     def draw(
         self,
         job: Job[Any],
-        prompts: Sequence[str],
-        seeds: Sequence[int],
-        settings: Settings,
+        call: Call,
         plugins: Sequence[AnyPlugin] = (),
         concepts: Sequence[Concept] = (),
     ) -> Drawn:
@@ -119,26 +110,24 @@ class Studio:
         """
         return draw(
             self.seat(),
-            prompts,
-            seeds,
-            settings,
+            call.prompts,
+            call.seeds,
+            call.settings,
             plugins=plugins,
             concepts=concepts,
             on_step=job.step,
         )
 
-    def draw_plainly(
-        self, job: Job[Any], prompts: Sequence[str], seeds: Sequence[int], settings: Settings
-    ) -> Drawn:
+    def draw_plainly(self, job: Job[Any], call: Call) -> Drawn:
         """Draw without plugins; the last few results are kept, because a visitor who moves a
         slider compares with the same pictures again and again.
 
         Raises:
             Stopped: the job was told to stop.
         """
-        key = (tuple(prompts), tuple(seeds), tuple(sorted(settings.items())))
+        key = (tuple(call.prompts), tuple(call.seeds), tuple(sorted(call.settings.items())))
         if key not in self._plain:
-            self._plain[key] = self.draw(job, prompts, seeds, settings)
+            self._plain[key] = self.draw(job, call)
             for old in list(self._plain)[:-_KEPT]:
                 self._plain.pop(old, None)
         return self._plain[key]

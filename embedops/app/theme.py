@@ -54,6 +54,7 @@ def theme() -> Any:
         input_border_color_dark="*neutral_700",
         input_border_color_focus="*primary_500",
         input_border_color_focus_dark="*primary_400",
+        input_border_width="1px",
         input_shadow_focus="0 0 0 3px color-mix(in oklab, *primary_500 25%, transparent)",
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_dark="*primary_600",
