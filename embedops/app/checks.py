@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from embedops.errors import ConfigError, UnknownNameError
-from embedops.learning.pictures import SUFFIXES
+from embedops.learning.pictures import SMALLEST, SUFFIXES
 
 LONGEST = 1000
 """Characters of a prompt."""
@@ -135,15 +135,20 @@ def pictures(files: Sequence[str | Path]) -> list[Path]:
         try:
             with Image.open(path) as image:
                 wide, high = image.size
+                if min(wide, high) < SMALLEST:
+                    raise ConfigError(
+                        f"{path.name} has {wide}x{high} pixels; at least {SMALLEST} on each side "
+                        f"are needed."
+                    )
                 if wide * high > MOST_PIXELS:
                     raise ConfigError(
                         f"{path.name} has {wide}x{high} pixels; at most "
                         f"{MOST_PIXELS // 1_000_000} million are taken. Make it smaller."
                     )
                 image.load()
+        except ConfigError:
+            raise
         except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
-            if isinstance(error, ConfigError):
-                raise
             raise ConfigError(
                 f"{path.name} cannot be read as a picture. It may be damaged: leave it out, or "
                 f"save it anew."

@@ -83,9 +83,7 @@ class Inside:
                     elem_id="inside-told",
                 )
                 places = gr.Plot(label="Map of prompts, words and concepts", elem_id="inside-map")
-                angles = gr.Plot(
-                    label="Smallest principal angle between concepts", elem_id="inside-angles"
-                )
+                angles = gr.HTML(elem_id="inside-angles")
                 parts = gr.HTML(elem_id="inside-parts")
                 code = forms.code("inside")
         self._runner.connect(
@@ -130,9 +128,7 @@ class Inside:
             yield (
                 _told(stream, own, wish, among),
                 plots.places(geometry.flat(own, _kinds(own, wish, among))),
-                plots.angles(
-                    list(wish.concepts), geometry.subspace_angles(own, wish.concepts, among)
-                ),
+                _angles(list(wish.concepts), geometry.subspace_angles(own, wish.concepts, among)),
                 gr.skip(),
                 *code,
             )
@@ -171,11 +167,31 @@ class Inside:
         return marks.Shelf(prompt, tiles)
 
 
+def _angles(names: Sequence[str], degrees: Sequence[Sequence[float]]) -> str:
+    """A table in which small angles are strongly coloured."""
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in names)
+    lines = []
+    for name, row in zip(names, degrees, strict=True):
+        cells = "".join(
+            f'<td class="eo-token" style="--near:{100 - angle / 0.9:.0f}%">{angle:.0f}°</td>'
+            if other != name
+            else "<td>–</td>"
+            for other, angle in zip(names, row, strict=True)
+        )
+        lines.append(f'<tr><th scope="row">{html.escape(name)}</th>{cells}</tr>')
+    return (
+        '<h3 class="eo-heading">How far concepts are from one another</h3>'
+        f'<table class="eo-table"><caption>smallest principal angle between their subspaces; 90° '
+        f'has nothing in common</caption><thead><tr><th scope="col">concept</th>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table>"
+    )
+
+
 def _parts(shelves: Sequence[marks.Shelf]) -> str:
     return (
         '<h3 class="eo-heading">What each part contributes</h3><p class="eo-note">Drawn from that '
-        "part alone, with an empty prompt everywhere else, from the same noise. The difference is that "
-        "of the pixels from the whole, where nothing is 100 %.</p>" + marks.shelves(shelves)
+        "part alone, with an empty prompt everywhere else, from the same noise. The difference "
+        "is that of the pixels from the whole, where nothing is 100 %.</p>" + marks.shelves(shelves)
     )
 
 

@@ -34,6 +34,10 @@ class Job(Generic[T]):
     Args:
         turns: the model's.
         work: gives results as they are ready; it calls `step` after each unit of its work.
+
+    Attributes:
+        progress: how far it is.
+        last: its latest result.
     """
 
     def __init__(self, turns: Turns, work: Callable[[Job[T]], Iterator[T]]) -> None:
@@ -42,6 +46,7 @@ class Job(Generic[T]):
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="embedops-job", daemon=True)
         self.progress = Progress()
+        self.last: T | None = None
 
     @property
     def stopped(self) -> bool:
@@ -69,9 +74,22 @@ class Job(Generic[T]):
         """
         now = self.progress
         self.progress = Progress(now.what, min(now.done + 1, now.total), now.total)
+        self.pause()
+
+    def pause(self) -> None:
+        """Called by the work where nothing is to be counted: let others have a turn.
+
+        Raises:
+            Stopped: it was told to stop.
+        """
         self._turns.give_way()
         if self.stopped:
             raise Stopped
+
+    def tell(self, result: T) -> None:
+        """Called by the work from within a function of its own: a result is ready."""
+        self.last = result
+        self._told.put(result)
 
     def results(self) -> Iterator[T | Progress]:
         """Start, and give results and progress as they come. Closing the iterator stops the work.
@@ -108,7 +126,7 @@ class Job(Generic[T]):
                 if self.stopped:
                     raise Stopped
                 for result in self._work(self):
-                    self._told.put(result)
+                    self.tell(result)
             self._told.put(None)
         except BaseException as error:  # noqa: BLE001  # raised again where the results are read
             self._told.put(error)

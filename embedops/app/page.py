@@ -9,6 +9,7 @@ import gradio as gr
 from embedops.app import theme
 from embedops.app.compare import Compare
 from embedops.app.inside import Inside
+from embedops.app.learning import Learn
 from embedops.app.remove import Remove
 from embedops.app.steer import Steer
 from embedops.app.studio import Studio
@@ -60,6 +61,14 @@ def page(studio: Studio, visitors: Visitors) -> gr.Blocks:
                         "altogether."
                     )
                     remove.build(scenes)
+            learn = Learn(studio, visitors)
+            if learn.possible:
+                with gr.Tab("Learn", id="learn"):
+                    _lead(
+                        "Teach the model a new thing from a few pictures. The model stays as it "
+                        "is; a few vectors are learnt, and become a word."
+                    )
+                    learn.build()
             with gr.Tab("Look inside", id="inside"):
                 _lead(
                     "Where prompts, words and concepts lie for the text encoder, and which part of "

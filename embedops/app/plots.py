@@ -116,26 +116,5 @@ def places(points: Mapping[str, Mapping[str, tuple[float, float]]]) -> Any:
     return made
 
 
-def angles(names: Sequence[str], degrees: Sequence[Sequence[float]]) -> Any:
-    """Angles in degrees between each two subspaces, as numbers and as shades."""
-    made = figure("", "", height=120 + 56 * len(names))
-    made.add_heatmap(
-        x=list(names),
-        y=list(names),
-        z=[list(row) for row in degrees],
-        zmin=0,
-        zmax=90,
-        colorscale=[(0, "#d9722e"), (0.5, "rgba(217, 114, 46, 0.35)"), (1, "rgba(0, 0, 0, 0)")],
-        texttemplate="%{z:.0f}°",
-        hovertemplate="%{y} and %{x}: %{z:.1f}°<extra></extra>",
-        showscale=False,
-        xgap=2,
-        ygap=2,
-    )
-    made.update_xaxes(type="category")
-    made.update_yaxes(type="category", autorange="reversed")
-    return made
-
-
 def _short(text: str, longest: int = 26) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -88,8 +88,19 @@ class Runner:
         outputs: Sequence[Any],
         *,
         queue: str = QUEUE,
+        stopped: Callable[..., Outputs] | None = None,
     ) -> None:
-        """Wire a tab's work to what starts it, and the Stop button to what ends it."""
+        """Wire a tab's work to what starts it, and the Stop button to what ends it.
+
+        Args:
+            triggers: what starts it.
+            function: the work, a generator.
+            inputs: of the function.
+            act: the buttons and the status line.
+            outputs: what the function updates besides the status line and the Stop button.
+            queue: jobs of one queue wait for one another.
+            stopped: what Stop does where that is more than to stop: it updates everything.
+        """
         event = gr.on(
             triggers,
             function,
@@ -102,10 +113,19 @@ class Runner:
             concurrency_limit=1,
             trigger_mode="always_last",
         )
-        act.stop.click(
-            self.stop,
+        gr.on(
+            triggers,
+            lambda: gr.Button(interactive=True),  # so that one who waits can leave the queue
             None,
-            [act.status, act.stop],
+            act.stop,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        act.stop.click(
+            stopped or self.stop,
+            None,
+            [act.status, act.stop, *(outputs if stopped else ())],
             cancels=[event],
             queue=False,
             api_visibility="private",

@@ -26,6 +26,7 @@ from embedops.drawing import (
 )
 from embedops.edits import Trace
 from embedops.encoders import Encoder
+from embedops.errors import UnsupportedPipelineError
 from embedops.evaluators import Evaluator, evaluator_for
 from embedops.extension import AnyPlugin
 from embedops.families import adapter_for
@@ -66,6 +67,15 @@ class Studio:
         self.shipped_presets: tuple[str, ...] = tuple(shipped)
 
     @functools.cached_property
+    def learns(self) -> bool:
+        """Whether concepts can be learnt with the model."""
+        try:
+            adapter_for(self.pipe).denoising()
+        except UnsupportedPipelineError:
+            return False
+        return not self.moves
+
+    @functools.cached_property
     def evaluator(self) -> Evaluator | None:
         """What reads the model's pictures, where it comes with something that does."""
         return evaluator_for(self.model)
@@ -102,8 +112,10 @@ class Studio:
         call: Call,
         plugins: Sequence[AnyPlugin] = (),
         concepts: Sequence[Concept] = (),
+        *,
+        counted: bool = True,
     ) -> Drawn:
-        """Draw in the job's turn, giving way after each step.
+        """Draw in the job's turn, giving way after each step, which counts as progress or not.
 
         Raises:
             Stopped: the job was told to stop; the pipeline is as it was.
@@ -115,7 +127,7 @@ class Studio:
             call.settings,
             plugins=plugins,
             concepts=concepts,
-            on_step=job.step,
+            on_step=job.step if counted else job.pause,
         )
 
     def draw_plainly(self, job: Job[Any], call: Call) -> Drawn:

@@ -6,9 +6,9 @@ import hashlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from embedops.app.jobs import Job
 from embedops.app.turns import Turns
@@ -21,7 +21,8 @@ class Visitors:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._jobs: dict[tuple[str, str], Job[object]] = {}
+        self._jobs: dict[tuple[str, str], Job[Any]] = {}
+        self._uploads: dict[str, set[Path]] = {}
         self._home = tempfile.TemporaryDirectory(prefix="embedops-")
 
     def start(
@@ -31,17 +32,18 @@ class Visitors:
         job = Job(turns, work)
         with self._lock:
             before = self._jobs.get((session, name))
-            self._jobs[session, name] = job  # type: ignore[assignment]  # only stopped from here
+            self._jobs[session, name] = job
         if before is not None:
             before.stop()
         return job
 
-    def stop(self, session: str, name: str) -> None:
-        """Stop the session's job of that name, if there is one."""
+    def stop(self, session: str, name: str) -> Job[Any] | None:
+        """Stop the session's job of that name, and give it, if there is one."""
         with self._lock:
             job = self._jobs.get((session, name))
         if job is not None:
             job.stop()
+        return job
 
     def running(self) -> int:
         """How many jobs have not ended."""
@@ -54,13 +56,21 @@ class Visitors:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    def own(self, session: str, files: Sequence[Path]) -> None:
+        """Remember uploads of the session, to remove them when it leaves."""
+        with self._lock:
+            self._uploads.setdefault(session, set()).update(files)
+
     def leave(self, session: str) -> None:
         """The page was closed: stop what works for it and remove its files."""
         with self._lock:
             mine = [key for key in self._jobs if key[0] == session]
             jobs = [self._jobs.pop(key) for key in mine]
+            uploads = self._uploads.pop(session, set())
         for job in jobs:
             job.stop()
+        for upload in uploads:
+            upload.unlink(missing_ok=True)
         shutil.rmtree(self._path(session), ignore_errors=True)
 
     def close(self) -> None:
