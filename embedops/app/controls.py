@@ -125,9 +125,10 @@ def _control(
     optional, kind = _unwrapped(field.annotation)
     default = field.get_default(call_default_factory=True)
     start = defaults.get(name, default)
+    said = field.description or about
     common: dict[str, Any] = {
-        "label": name.replace("_", " "),
-        "info": field.description or about,
+        "label": name.replace("_", " ").capitalize(),
+        "info": None if not said else said[0].upper() + said[1:],
         "elem_id": element,
         "interactive": True,
     }

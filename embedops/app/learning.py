@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +198,7 @@ class Learn:
         if job is not None and job.alive:
             job.join()
             last = job.last or last
-        return marks.said("Stopped. The best so far is kept."), gr.Button(interactive=False), *last
+        return marks.said("Stopped. The best so far is kept."), *last
 
     def try_it(self, request: gr.Request, *values: Any) -> Iterator[Outputs]:
         """Pictures of the concept in new prompts."""
@@ -246,6 +246,10 @@ class Learn:
                 on_check=on_check,
                 **wish.use.settings,
             )
+            # The file is for download: it names the model, not where that lies on this machine.
+            origin = {**concept.origin, "model": Path(studio.model).name}
+            concept = replace(concept, origin=origin)
+            concept.save(folder / CONCEPT_FILE)
             pictures = story.pictures(wish.call) if story.drawn else gr.skip()
             yield (*story.plots(), pictures, *_ready(concept, folder / CONCEPT_FILE), *_none(2))
 
@@ -336,6 +340,7 @@ class Learn:
         )
         self._parts = gr.Dropdown(
             [],
+            value=None,
             multiselect=True,
             label="Also keep from a picture that it was learnt from",
             visible=False,
@@ -395,7 +400,7 @@ def _ready(concept: Concept, path: Path) -> Outputs:
     return (
         concept,
         gr.DownloadButton(value=str(path), interactive=True),
-        gr.Dropdown(choices=list(parts), value=[], visible=bool(parts)),
+        gr.Dropdown(choices=list(parts), visible=bool(parts)),
     )
 
 

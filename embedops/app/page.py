@@ -26,11 +26,12 @@ _SCENES = (
 _MOVING = ("a bomb and a cat falling in the snow", "a dog moving right in a meadow")
 
 
-def page(studio: Studio, visitors: Visitors) -> gr.Blocks:
+def page(studio: Studio, visitors: Visitors, moving: Studio | None = None) -> gr.Blocks:
     """The whole page.
 
     Args:
         studio: the model.
+        moving: one that draws moving pictures, for a tab of its own.
         visitors: everybody's jobs and files.
     """
     blocks = gr.Blocks(
@@ -53,6 +54,11 @@ def page(studio: Studio, visitors: Visitors) -> gr.Blocks:
                         "and read differently; everything else stays."
                     )
                     steer.build(scenes, 1 if studio.moves else 3)
+            video = Steer(moving, visitors, "video", most=2) if moving is not None else None
+            if video is not None and video.possible:
+                with gr.Tab("Video", id="video"):
+                    _lead("The same with moving pictures. A clip takes some seconds.")
+                    video.build(_MOVING, 1)
             remove = Remove(studio, visitors)
             if remove.possible:
                 with gr.Tab("Remove", id="remove"):

@@ -20,13 +20,18 @@ def figure(across: str, up: str, *, height: int = 340, log: bool = False) -> Any
     axis = {"gridcolor": _LINE, "zerolinecolor": _LINE, "linecolor": _LINE, "automargin": True}
     made.update_layout(
         height=height,
-        margin={"l": 8, "r": 16, "t": 44, "b": 8},
+        margin={"l": 8, "r": 16, "t": 44, "b": 76},
         paper_bgcolor="rgba(0, 0, 0, 0)",
         plot_bgcolor="rgba(0, 0, 0, 0)",
-        font={"color": _GREY, "size": 13},
+        font={"color": _GREY, "size": 12},
         xaxis={**axis, "title": across},
-        yaxis={**axis, "title": up, "type": "log" if log else "linear"},
-        legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0},
+        yaxis={
+            **axis,
+            "title": up,
+            "rangemode": "normal" if log else "tozero",
+            "type": "log" if log else "linear",
+        },
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
         hoverlabel={"align": "left"},
     )
     return made
@@ -53,7 +58,8 @@ def spectrum(series: Mapping[str, Sequence[float]]) -> Any:
 
 def curves(steps: Sequence[int], loss: Sequence[float], checks: Mapping[int, float]) -> Any:
     """The loss of each step, and of the checks on fixed noise."""
-    made = figure("step", "loss", height=260)
+    made = figure("step", "", height=270)
+    made.update_yaxes(rangemode="normal")
     made.add_scatter(
         x=list(steps),
         y=list(loss),
@@ -74,7 +80,7 @@ def curves(steps: Sequence[int], loss: Sequence[float], checks: Mapping[int, flo
 
 def lengths(steps: Sequence[int], norm: Sequence[float], moved: Sequence[float]) -> Any:
     """How long the vectors are, and how far from where they began."""
-    made = figure("step", "length", height=260)
+    made = figure("step", "", height=270)
     for number, (name, values) in enumerate((("norm", norm), ("moved", moved))):
         made.add_scatter(
             x=list(steps),
@@ -112,7 +118,6 @@ def places(points: Mapping[str, Mapping[str, tuple[float, float]]]) -> Any:
         )
     made.update_xaxes(showticklabels=False, zeroline=False, showgrid=False)
     made.update_yaxes(showticklabels=False, zeroline=False, showgrid=False)
-    made.update_layout(legend_y=-0.02)
     return made
 
 

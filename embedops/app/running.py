@@ -21,6 +21,7 @@ Outputs = tuple[Any, ...]
 Work = Callable[[Job[Outputs]], Iterator[Outputs]]
 QUEUE = "model"
 """One long job at a time: the others see their place in Gradio's queue."""
+STOPPED = "Stopped. What was ready is kept."
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class Runner:
     def run(
         self, request: gr.Request, count: int, prepare: Callable[[], Work]
     ) -> Iterator[Outputs]:
-        """Updates for the status line, the Stop button and `count` outputs.
+        """Updates for the status line and `count` outputs.
 
         Args:
             request: whose work it is.
@@ -52,32 +53,27 @@ class Runner:
         began = time.perf_counter()
         try:
             job = self.visitors.start(session, self.name, self.studio.turns, prepare())
-            yield marks.busy(Progress()), gr.Button(interactive=True), *nothing
+            yield marks.busy(Progress()), *nothing
             for told in job.results():
                 if isinstance(told, Progress):
-                    yield marks.busy(told), gr.skip(), *nothing
+                    yield marks.busy(told), *nothing
                 else:
-                    yield marks.busy(job.progress), gr.skip(), *told
+                    yield marks.busy(job.progress), *told
         except Stopped:
-            yield (
-                marks.said("Stopped. What was ready is kept."),
-                gr.Button(interactive=False),
-                *nothing,
-            )
+            yield marks.said(STOPPED), *nothing
         except EmbedopsError as error:
-            yield marks.said(str(error), "bad"), gr.Button(interactive=False), *nothing
+            yield marks.said(str(error), "bad"), *nothing
         except torch.OutOfMemoryError:
             text = "The model ran out of memory. Ask for fewer pictures at a time."
-            yield marks.said(text, "bad"), gr.Button(interactive=False), *nothing
+            yield marks.said(text, "bad"), *nothing
         else:
             seconds = time.perf_counter() - began
-            done = marks.said(f"Done in {seconds:.1f} s.", "good")
-            yield done, gr.Button(interactive=False), *nothing
+            yield marks.said(f"Done in {seconds:.1f} s.", "good"), *nothing
 
     def stop(self, request: gr.Request) -> Outputs:
         """What the Stop button does."""
         self.visitors.stop(str(request.session_hash or "direct"), self.name)
-        return marks.said("Stopped. What was ready is kept."), gr.Button(interactive=False)
+        return (marks.said(STOPPED),)
 
     def connect(
         self,
@@ -97,15 +93,22 @@ class Runner:
             function: the work, a generator.
             inputs: of the function.
             act: the buttons and the status line.
-            outputs: what the function updates besides the status line and the Stop button.
+            outputs: what the function updates besides the status line.
             queue: jobs of one queue wait for one another.
             stopped: what Stop does where that is more than to stop: it updates everything.
         """
+        quiet: dict[str, Any] = {
+            "queue": False,
+            "show_progress": "hidden",
+            "api_visibility": "private",
+        }
+        # Before the work, which the page waits for: one who waits for a turn can leave the queue.
+        gr.on(triggers, lambda: gr.Button(interactive=True), None, act.stop, **quiet)
         event = gr.on(
             triggers,
             function,
             list(inputs),
-            [act.status, act.stop, *outputs],
+            [act.status, *outputs],
             api_name=self.name,
             show_progress="minimal",
             show_progress_on=act.status,
@@ -113,20 +116,11 @@ class Runner:
             concurrency_limit=1,
             trigger_mode="always_last",
         )
-        gr.on(
-            triggers,
-            lambda: gr.Button(interactive=True),  # so that one who waits can leave the queue
-            None,
-            act.stop,
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
+        event.then(lambda: gr.Button(interactive=False), None, act.stop, **quiet)
         act.stop.click(
             stopped or self.stop,
             None,
-            [act.status, act.stop, *(outputs if stopped else ())],
+            [act.status, *(outputs if stopped else ())],
             cancels=[event],
-            queue=False,
-            api_visibility="private",
-        )
+            **quiet,
+        ).then(lambda: gr.Button(interactive=False), None, act.stop, **quiet)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from embedops.app.page import launch_settings, page
-from embedops.app.studio import Studio
+from embedops.app.studio import Studio, moving_companion
 from embedops.app.visitors import Visitors
 from embedops.errors import ConfigError
 
@@ -43,7 +43,8 @@ def serve(
     visitors = Visitors()
     with tempfile.TemporaryDirectory(prefix="embedops-uploads-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # so that nothing is left behind
-        blocks = page(Studio(model, pipe), visitors).queue(max_size=_WAITING)
+        studio = Studio(model, pipe)
+        blocks = page(studio, visitors, moving_companion(studio)).queue(max_size=_WAITING)
         try:
             _, address, public = blocks.launch(
                 server_name=host,

@@ -24,7 +24,6 @@ from embedops.drawing import (
     makes_video,
     steps_of,
 )
-from embedops.edits import Trace
 from embedops.encoders import Encoder
 from embedops.errors import UnsupportedPipelineError
 from embedops.evaluators import Evaluator, evaluator_for
@@ -44,12 +43,13 @@ class Studio:
     Args:
         model: its name, as `embedops.load` takes it.
         pipe: the pipeline.
+        turns: those of another model on the same machine; its own unless given.
     """
 
-    def __init__(self, model: str, pipe: Any) -> None:
+    def __init__(self, model: str, pipe: Any, turns: Turns | None = None) -> None:
         self.model = model
         self.pipe = pipe
-        self.turns = Turns()
+        self.turns = turns or Turns()
         self._plain: dict[object, Drawn] = {}
         self.moves = makes_video(pipe)
         installed = is_installed(model)
@@ -151,6 +151,11 @@ class Studio:
         return [reading.seen() for reading in self.evaluator.read(drawn.clips or drawn.images)]
 
 
-def triggered(traces: Sequence[Trace]) -> list[str]:
-    """The words that made any plugin act, each once, in reading order."""
-    return list(dict.fromkeys(t.text for trace in traces for t in trace.tokens if t.triggered))
+def moving_companion(studio: Studio) -> Studio | None:
+    """The installed model that draws moving pictures of the same kind: `NAME-video` beside `NAME`;
+    None where there is none."""
+    name = f"{studio.model}-video"
+    if not is_installed(name):
+        return None
+    pipe = embedops.load(name, device=studio.pipe.device, dtype=studio.pipe.dtype)
+    return Studio(name, pipe, studio.turns)
