@@ -110,7 +110,7 @@ def documented(config: type[BaseModel]) -> dict[str, str]:
         _, _, listed = (inspect.cleandoc(cls.__doc__ or "")).partition("Attributes:\n")
         for entry in re.split(r"\n {4}(?=\S)", "\n" + listed)[1:]:
             name, colon, text = entry.partition(":")
-            if colon and name.isidentifier():
+            if colon and name in config.model_fields:
                 found[name] = " ".join(text.replace("`", "").split())
     return found
 
