@@ -113,8 +113,9 @@ class Job(Generic[T]):
                 if isinstance(told, BaseException):
                     raise told
                 yield told
-        finally:
+        except GeneratorExit:
             self.stop()
+            raise
 
     def join(self) -> None:
         """Wait until the work has ended."""

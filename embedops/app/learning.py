@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import gradio as gr
 from PIL import Image
 
 import embedops
-from embedops.app import checks, forms, marks, plots, showing, snippets
+from embedops.app import checks, forms, marks, showing, snippets
 from embedops.app.controls import Controls
 from embedops.app.jobs import Job, Stopped
 from embedops.app.marks import Shelf, Tile
 from embedops.app.running import Outputs, Runner, Work
 from embedops.app.snippets import Call, Use
+from embedops.app.story import Story
 from embedops.app.studio import Studio
 from embedops.app.subjects import subjects
 from embedops.app.visitors import Visitors
@@ -50,48 +51,6 @@ class Wish:
     call: Call
 
 
-@dataclass(eq=False)
-class Story:
-    """A run as it is told so far."""
-
-    steps: list[int] = field(default_factory=list)
-    loss: list[float] = field(default_factory=list)
-    norm: list[float] = field(default_factory=list)
-    moved: list[float] = field(default_factory=list)
-    checks: dict[int, float] = field(default_factory=dict)
-    drawn: list[tuple[str, showing.Batch]] = field(default_factory=list)
-    told: float = 0.0
-
-    def add(self, report: StepReport) -> None:
-        """One step more."""
-        self.steps.append(report.step)
-        self.loss.append(report.loss)
-        self.norm.append(report.norm)
-        self.moved.append(report.moved)
-        if report.check is not None:
-            self.checks[report.step] = report.check
-
-    def plots(self) -> tuple[Any, Any]:
-        """Loss, and lengths."""
-        return (
-            plots.curves(self.steps, self.loss, self.checks),
-            plots.lengths(self.steps, self.norm, self.moved),
-        )
-
-    def pictures(self, call: Call) -> str:
-        """A row a prompt, a picture a check."""
-        rows = []
-        for number, prompt in enumerate(call.prompts):
-            tiles: list[Tile | None] = []
-            for title, batch in self.drawn:
-                below = [title]
-                if batch.seen is not None:
-                    below.append(f"sees {', '.join(batch.seen[number]) or 'nothing it knows'}")
-                tiles.append(Tile(batch.frames()[number], f"{prompt}, {'; '.join(below)}", below))
-            rows.append(Shelf(prompt, tiles))
-        return marks.shelves(rows)
-
-
 class Learn:
     """Pictures in, a concept out, and what happens between.
 
@@ -102,7 +61,7 @@ class Learn:
 
     def __init__(self, studio: Studio, visitors: Visitors) -> None:
         self._studio, self._visitors = studio, visitors
-        self._runner = Runner("learn", studio, visitors)
+        self._runner = Runner("learn", studio, visitors, "Stopped. The best so far is kept.")
         self._trying = Runner("try", studio, visitors)
         self._subjects = {subject.name: subject for subject in subjects()}
         self._methods = [name for name in methods() if method_class(name)]
@@ -198,7 +157,7 @@ class Learn:
         if job is not None and job.alive:
             job.join()
             last = job.last or last
-        return marks.said("Stopped. The best so far is kept."), *last
+        return marks.said(self._runner.stopped_says), *last
 
     def try_it(self, request: gr.Request, *values: Any) -> Iterator[Outputs]:
         """Pictures of the concept in new prompts."""

@@ -21,7 +21,6 @@ Outputs = tuple[Any, ...]
 Work = Callable[[Job[Outputs]], Iterator[Outputs]]
 QUEUE = "model"
 """One long job at a time: the others see their place in Gradio's queue."""
-STOPPED = "Stopped. What was ready is kept."
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +31,13 @@ class Runner:
         name: the tab's; a visitor has one job of each name.
         studio: the model.
         visitors: everybody's jobs.
+        stopped_says: the last word of a job that was stopped.
     """
 
     name: str
     studio: Studio
     visitors: Visitors
+    stopped_says: str = "Stopped. What was ready is kept."
 
     def run(
         self, request: gr.Request, count: int, prepare: Callable[[], Work]
@@ -60,20 +61,23 @@ class Runner:
                 else:
                     yield marks.busy(job.progress), *told
         except Stopped:
-            yield marks.said(STOPPED), *nothing
+            yield marks.said(self.stopped_says), *nothing
         except EmbedopsError as error:
             yield marks.said(str(error), "bad"), *nothing
         except torch.OutOfMemoryError:
             text = "The model ran out of memory. Ask for fewer pictures at a time."
             yield marks.said(text, "bad"), *nothing
         else:
+            if job.stopped:
+                yield marks.said(self.stopped_says), *nothing
+                return
             seconds = time.perf_counter() - began
             yield marks.said(f"Done in {seconds:.1f} s.", "good"), *nothing
 
     def stop(self, request: gr.Request) -> Outputs:
         """What the Stop button does."""
         self.visitors.stop(str(request.session_hash or "direct"), self.name)
-        return (marks.said(STOPPED),)
+        return (marks.said(self.stopped_says),)
 
     def connect(
         self,

@@ -82,7 +82,8 @@ class Studio:
 
     def seat(self) -> Any:
         """A pipeline for one job: shared weights, everything that a call changes its own."""
-        seat = type(self.pipe).from_pipe(self.pipe)
+        # `from_pipe` would do, if it did not cast the shared weights to float32.
+        seat = copy.copy(self.pipe)
         for name, part in self.pipe.components.items():
             if isinstance(part, PreTrainedTokenizerBase) or name == "scheduler":
                 setattr(seat, name, copy.deepcopy(part))

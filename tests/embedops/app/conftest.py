@@ -62,10 +62,10 @@ class Server:
 @pytest.fixture(scope="session")
 def server(emoji: Studio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     visitors = Visitors()
-    blocks = page(emoji, visitors, moving_companion(emoji)).queue()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+        blocks = page(emoji, visitors, moving_companion(emoji)).queue()
         _, address, _ = blocks.launch(
             server_name="127.0.0.1", quiet=True, prevent_thread_lock=True, **launch_settings()
         )
