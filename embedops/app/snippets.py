@@ -6,8 +6,9 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-Settings = Mapping[str, object]
+Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
