@@ -110,9 +110,9 @@ def noise(name: str, studio: Studio, each: int, most: int) -> Noise:
     return Noise(several, seed, steps)
 
 
-def code(name: str) -> Code:
+def code(name: str, title: str = "The same in code") -> Code:
     """The snippets, folded away."""
-    with gr.Accordion("The same in code", open=False, elem_id=f"{name}-code"):
+    with gr.Accordion(title, open=False, elem_id=f"{name}-code"):
         python = gr.Code(language="python", label="Python", elem_id=f"{name}-python")
         command = gr.Code(language="shell", label="Command line", elem_id=f"{name}-command")
     return Code(python, command)

@@ -124,7 +124,7 @@ class Learn:
                     "Download the concept (safetensors)", interactive=False, elem_id="learn-file"
                 )
                 self._build_trying(concept)
-                code = forms.code("learn")
+                code = forms.code("learn", "The learning in code")
         gr.on(
             [subject.change, files.change],
             self._shown,
@@ -167,9 +167,9 @@ class Learn:
         wish = self._wish(session, *values)
         method(wish.use.name, wish.use.settings)  # tells of a wrong setting before any work
         folder = self._visitors.folder(session) / f"run-{time.time_ns()}"
-        code = snippets.learning(
-            self._studio.model, self._named(values[0], values[1]), wish.token, wish.seed, wish.use
-        )
+        named = self._named(values[0], values[1])
+        masks = named if wish.masks is not None else None
+        code = snippets.learning(self._studio.model, named, wish.token, wish.seed, wish.use, masks)
         studio, total = self._studio, int(str(wish.use.settings["steps"]))
 
         def work(job: Job[Outputs]) -> Iterator[Outputs]:
@@ -308,7 +308,7 @@ class Learn:
         act = forms.actions("try", "Draw with the concept", "Learn something first.")
         noise = forms.noise("try", self._studio, 3, 6)
         pictures = gr.HTML(elem_id="try-pictures")
-        code = forms.code("try")
+        code = forms.code("try", "The new prompts in code")
         self._trying.connect(
             [act.go.click],
             self.try_it,

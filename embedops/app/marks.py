@@ -17,6 +17,9 @@ from embedops.reports import Verdict
 _SMALL = 256
 """Pixels up to which pictures are sent without loss and enlarged pixel by pixel."""
 
+_FEW = 3
+"""Pictures in a row that can be shown larger."""
+
 Frames = Sequence[Image]
 """A picture, or the frames of a moving one."""
 
@@ -77,9 +80,10 @@ def shelves(rows: Sequence[Shelf], heading: str = "") -> str:
     for row in rows:
         tiles = "".join(_figure(tile) for tile in row.tiles)
         note = f"<span>{escape(row.note)}</span>" if row.note else ""
+        few = " eo-few" if len(row.tiles) <= _FEW else ""
         parts.append(
             f'<section class="eo-shelf"><header><b>{escape(row.title)}</b>{note}</header>'
-            f'<div class="eo-tiles">{tiles}</div></section>'
+            f'<div class="eo-tiles{few}">{tiles}</div></section>'
         )
     return "".join(parts)
 

@@ -128,10 +128,14 @@ def screening(call: Call, stack: Sequence[Use]) -> str:
     return _joined(parts, call.model)
 
 
-def learning(model: str, images: str, token: str, seed: int, use: Use) -> tuple[str, str]:
+def learning(
+    model: str, images: str, token: str, seed: int, use: Use, masks: str | None = None
+) -> tuple[str, str]:
     """Python and the command line that learn a concept."""
     arguments = [repr(use.name), "pipe", repr(images), repr(token)]
     given = {"out": "learnt", "seed": seed, **use.settings}
+    if masks is not None:
+        given = {"masks": masks, **given}
     python = "\n".join(
         [
             "import embedops",
@@ -145,6 +149,8 @@ def learning(model: str, images: str, token: str, seed: int, use: Use) -> tuple[
         ]
     )
     parts = [["embedops", "learn", shlex.quote(use.name)], ["--images", shlex.quote(images)]]
+    if masks is not None:
+        parts.append(["--masks", shlex.quote(masks)])
     parts.append(["--token", shlex.quote(token)])
     parts += [["--set", shlex.quote(f"{k}={_learnt(v)}")] for k, v in use.settings.items()]
     parts += [["--seed", str(seed)], ["--out", "learnt"]]
