@@ -119,10 +119,10 @@ def learning(page: Page, path: Path) -> None:
     page.context.close()
 
 
-def measured(times: int) -> dict[str, object]:
+def measured(times: int, tabs: list[str]) -> dict[str, object]:
     """Medians over fresh servers, a fresh browser page each."""
     starts, loads = [], []
-    clicks: dict[str, list[dict[str, float]]] = {name: [] for name in TABS}
+    clicks: dict[str, list[dict[str, float]]] = {name: [] for name in tabs}
     for _ in range(times):
         with server() as answers, sync_playwright() as playwright:
             browser = launched(playwright.chromium.launch)
@@ -155,6 +155,7 @@ def launched(launch: Callable[..., Browser]) -> Browser:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--only", choices=list(TABS), nargs="+", default=list(TABS))
     parser.add_argument("--screenshots", type=Path, help="only write them, to this folder")
     parser.add_argument("--no-result", action="store_true")
     arguments = parser.parse_args()
@@ -164,7 +165,7 @@ def main() -> None:
             screenshots(browser, arguments.screenshots)
             browser.close()
         return
-    results = measured(arguments.times)
+    results = measured(arguments.times, arguments.only)
     Console().print(results)
     if not arguments.no_result:
         records.write("app", results)

@@ -204,22 +204,6 @@ def pooling() -> list[str]:
     ]
 
 
-def app() -> list[str]:
-    """How long the page takes."""
-    results = read("app")
-    rows = [
-        [name, f"{row['first_picture']:.1f}", f"{row['done']:.1f}"]
-        for name, row in results["rows"].items()
-    ]
-    return [
-        *_table(["tab", "seconds from the click to the first picture", "to the last"], rows),
-        "",
-        f"From the command to a page that can be used: {results['until_interactive']:.1f} s. "
-        f"Medians of {results['runs']} fresh starts, {_machine(results)}, load average "
-        f"{results['machine']['load_average']:g}.",
-    ]
-
-
 Sections = dict[str, Callable[[], list[str]]]
 PAGES: dict[str, Sections] = {
     "README.md": {
@@ -232,7 +216,6 @@ PAGES: dict[str, Sections] = {
     },
     "docs/learning.md": {"learning": learning, "cross-init-start": cross_init_start},
     "docs/adapters.md": {"pooling": pooling},
-    "docs/app.md": {"app": app},
 }
 
 
