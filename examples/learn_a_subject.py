@@ -38,11 +38,7 @@ def main() -> None:
         out=given.out,
         masks=SUBJECT,
         init="house",
-        vectors=3,
         steps=given.steps,
-        overlay_rate=2e-3,
-        templates=("a {}",),
-        scene="{} {pose} {background}",
     )
     with embedops.attach(pipe) as session:
         session.add(castle)

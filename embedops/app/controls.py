@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 import types
@@ -62,6 +63,7 @@ class Controls:
         only: only these, in this order, where given.
         prefix: of the elements' ids.
         defaults: what stands in the controls instead of the config's own defaults.
+        recommended: what counts as the defaults instead of the config's own.
     """
 
     def __init__(
@@ -72,12 +74,19 @@ class Controls:
         only: Sequence[str] | None = None,
         prefix: str,
         defaults: Mapping[str, object] | None = None,
+        recommended: Mapping[str, object] | None = None,
     ) -> None:
         fields = config.model_fields
         names = [n for n in (only or fields) if n in fields and n not in leave]
         about = documented(config)
         made = (
-            _control(name, fields[name], f"{prefix}-{name}", defaults or {}, about.get(name))
+            _control(
+                name,
+                _with_default(fields[name], (recommended or {}).get(name)),
+                f"{prefix}-{name}",
+                defaults or {},
+                about.get(name),
+            )
             for name in names
         )
         self.controls: list[Control] = [control for control in made if control is not None]
@@ -152,6 +161,14 @@ def _control(
     if kind is str:
         return Control(name, gr.Textbox(str(start or ""), max_lines=1, **common), default, str)
     return None
+
+
+def _with_default(field: FieldInfo, default: object) -> FieldInfo:
+    if default is None:
+        return field
+    changed = copy.copy(field)
+    changed.default = tuple(default) if isinstance(default, list) else default
+    return changed
 
 
 def _number(kind: type, field: FieldInfo, start: object, common: dict[str, Any]) -> Any:

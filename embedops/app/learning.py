@@ -28,7 +28,7 @@ from embedops.learning.learn import CONCEPT_FILE
 from embedops.learning.loop import StepReport
 from embedops.learning.method import method, method_class, methods
 
-_FIRST = "cross-init"
+_FIRST = "detex"
 _MOST_STEPS, _STEPS = 1000, 60
 _CHECKS = 6
 """How often pictures are drawn on the way."""
@@ -277,7 +277,10 @@ class Learn:
                 f"Finer settings of {name}", open=False, visible=name == first
             ) as part:
                 self._fine[name] = Controls(
-                    method_class(name).Config, leave=_ELSEWHERE, prefix=f"learn-{name}"
+                    method_class(name).Config,
+                    leave=_ELSEWHERE,
+                    prefix=f"learn-{name}",
+                    recommended=self._studio.recommended(name),
                 )
 
             def shown(method_name: str, name: str = name) -> Any:

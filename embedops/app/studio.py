@@ -29,6 +29,7 @@ from embedops.errors import UnsupportedPipelineError
 from embedops.evaluators import Evaluator, evaluator_for
 from embedops.extension import AnyPlugin
 from embedops.families import adapter_for
+from embedops.learning.method import recommended
 from embedops.models import is_installed
 from embedops.presets import presets
 from embedops.reports import Verdict
@@ -74,6 +75,10 @@ class Studio:
         except UnsupportedPipelineError:
             return False
         return not self.moves
+
+    def recommended(self, method: str) -> dict[str, object]:
+        """Settings of a learning method that suit the model."""
+        return recommended(adapter_for(self.pipe), method)
 
     @functools.cached_property
     def evaluator(self) -> Evaluator | None:

@@ -22,7 +22,7 @@ Examples:
 
     embedops learn cross-init --images examples/subjects/castle --token "<castle>" --init house
     embedops learn detex --images examples/subjects/castle --masks examples/subjects/castle \\
-        --token "<castle>" --init house --set vectors=3
+        --token "<castle>" --init house
     embedops learn textual-inversion --images photos --token "<toy>" --init "cat toy" \\
         --set steps=1000 --set vectors=2
     embedops generate "a <castle> in the snow" --concept learnt/castle/concept.safetensors
@@ -80,16 +80,20 @@ def learn(
     A text file of a picture's name is its caption. The model stays as it is; only a few vectors
     are learnt, and only the best of them are kept.
     """
+    from embedops.families import adapter_for
     from embedops.learning.learn import CONCEPT_FILE
     from embedops.learning.learn import learn as learn_concept
     from embedops.learning.method import method as checked_method
+    from embedops.learning.method import recommended
 
     config: dict[str, Any] = dict(_setting(text) for text in settings or [])
     if init is not None:
         config["init"] = init
-    steps = checked_method(method, config).config.steps
+    checked_method(method, config)  # tells of a wrong setting before the model is loaded
     folder = out or Path("learnt") / ("".join(c for c in token if c.isalnum()) or "concept")
     pipe = open_pipeline(model, device, dtype)
+    suited = recommended(adapter_for(pipe), method)
+    steps = checked_method(method, {**suited, **config}).config.steps
     with learning_bar(f"learning {token}", steps) as on_step:
         concept = learn_concept(
             method,

@@ -16,7 +16,7 @@ from embedops.concepts import Concept
 from embedops.errors import ConfigError, LearningError
 from embedops.families import adapter_for
 from embedops.learning.loop import Loop, StepReport
-from embedops.learning.method import MethodConfig, Task, method
+from embedops.learning.method import MethodConfig, Task, method, recommended
 from embedops.learning.pictures import Picture, read_pictures
 from embedops.learning.tracking import Tracker, tracked
 from embedops.placeholders import checked_token, speller
@@ -53,7 +53,8 @@ def learn(
         on_check: called after each step that checks the loss on fixed noise, with the concept as
             it is by then; it may raise the same.
         tracker: an experiment tracker of accelerate's, by name or as an object.
-        config: the method's settings.
+        config: the method's settings; those that are left out are what the model recommends, or
+            else the method's defaults.
 
     Raises:
         UnknownNameError: no such method, setting or tracker.
@@ -61,8 +62,9 @@ def learn(
         UnsupportedPipelineError: concepts cannot be learnt with this family.
         LearningError: memory ran out, or the loss became NaN; the best so far is in `out`.
     """
-    chosen = method(name, config)
+    method(name, config)  # tells of a wrong setting before any work
     adapter = adapter_for(pipe)
+    chosen = method(name, {**recommended(adapter, name), **config})
     denoising = adapter.denoising()
     given = Path(images) if isinstance(images, str | Path) else [Path(file) for file in images]
     pictures = read_pictures(given, denoising.size, None if masks is None else Path(masks))

@@ -188,6 +188,15 @@ def method(name: str, config: Mapping[str, object]) -> AnyMethod:
         raise ConfigError(f"method {name!r}: {said}") from error
 
 
+def recommended(adapter: Adapter, name: str) -> dict[str, object]:
+    """Settings of a method that suit a model better than the method's defaults, as the config of
+    its first text encoder may say (`learning`)."""
+    for encoder in adapter.tokenizers():
+        config = getattr(getattr(adapter.pipe, encoder), "config", None)
+        return dict((getattr(config, "learning", None) or {}).get(name, {}))
+    return {}
+
+
 def method_class(name: str) -> type[AnyMethod]:
     """The class of the method called `name`.
 

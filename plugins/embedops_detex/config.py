@@ -24,7 +24,8 @@ class DetexConfig(MethodConfig):
         rank: of what keys and values add; 0 for full matrices.
         hidden: width of the mappers.
         mapper_rate: their learning rate.
-        overlay_rate: the learning rate of what keys and values add.
+        overlay_rate: the learning rate of what keys and values add, as low-rank adapters are
+            usually learnt.
         image_encoder: a CLIP image encoder, by folder or hub id, whose features the mappers read.
             Without one the pipeline's own is taken, or else its latents on a coarse grid.
         steps: optimiser steps.
@@ -38,7 +39,7 @@ class DetexConfig(MethodConfig):
     rank: int = Field(default=16, ge=0)
     hidden: int = Field(default=128, ge=1)
     mapper_rate: float = Field(default=1e-3, gt=0)
-    overlay_rate: float = Field(default=1e-3, gt=0)
+    overlay_rate: float = Field(default=1e-4, gt=0)
     image_encoder: str | None = None
     steps: int = Field(default=500, ge=1)
 

@@ -16,6 +16,7 @@ import embedops_emoji
 from embedops_emoji import world
 from embedops_emoji.evaluator import Evaluator
 from embedops_emoji.mini_clip import MiniClip
+from embedops_emoji.recommended import LEARNING
 from embedops_emoji.training.measure import acceptance_cases, generate, score, summarise
 
 pytestmark = pytest.mark.skipif(
@@ -84,6 +85,7 @@ def test_text_encoder_pools_at_the_end_token_and_keeps_presets(
     config = pipe.text_encoder.config
     assert config.eos_token_id == pipe.tokenizer.eos_token_id != 2
     assert config.concept_presets == world.CONCEPT_PRESETS
+    assert config.learning == LEARNING
     ids = pipe.tokenizer(["a cat"], padding="max_length", return_tensors="pt").input_ids
     with torch.no_grad():
         out = pipe.text_encoder(ids)

@@ -14,6 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from embedops_emoji import world
 from embedops_emoji.captions import Scene, Wording, caption
 from embedops_emoji.mini_clip import MiniClip
+from embedops_emoji.recommended import LEARNING
 from embedops_emoji.scenes import TIGHT, Compositor, Layout
 from embedops_emoji.training.sampling import Mix, filler_text, sample_scene, to_tensor
 from embedops_emoji.training.settings import Settings
@@ -51,6 +52,7 @@ def build_text_encoder(settings: Settings, tokenizer: CLIPTokenizer) -> CLIPText
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         concept_presets=world.CONCEPT_PRESETS,
+        learning=LEARNING,
     )
     return CLIPTextModel(config)
 

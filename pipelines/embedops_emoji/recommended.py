@@ -1,0 +1,24 @@
+"""Settings of the learning methods that suit the embedded model, chosen by measurement.
+
+Its vectors are few and short, so rates are higher than those that suit Stable Diffusion. Rates were
+chosen on the teapot and the octopus (`benchmarks/learning.py` measures the other subjects).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SHARED: dict[str, Any] = {"vectors": 3, "batch": 4, "templates": ["a {}"]}
+
+LEARNING: dict[str, dict[str, Any]] = {
+    "textual-inversion": {**_SHARED, "steps": 450, "rate": 0.005},
+    "cross-init": {**_SHARED, "steps": 300, "rate": 0.1},
+    "cones": {**_SHARED, "steps": 150, "rate": 0.1},
+    "detex": {
+        **_SHARED,
+        "steps": 300,
+        "overlay_rate": 0.002,
+        "scene": "{} {pose} {background}",
+    },
+}
+"""By method; the text encoder's config carries it, where `embedops.learn` looks for it."""
