@@ -51,7 +51,7 @@ class Control:
             if not isinstance(value, int | float):
                 raise ConfigError(f"{self.name}: expected a number, got {value!r}.")
             return self.kind(value)
-        return value
+        return self.default if value == "" and self.default is None else value
 
 
 class Controls:

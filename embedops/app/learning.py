@@ -29,7 +29,7 @@ from embedops.learning.loop import StepReport
 from embedops.learning.method import method, method_class, methods
 
 _FIRST = "detex"
-_MOST_STEPS, _STEPS = 1000, 60
+_MOST_STEPS, _STEPS = 1000, 150
 _CHECKS = 6
 """How often pictures are drawn on the way."""
 _TEMPLATES = ("a {}", "a {} in the snow")
@@ -328,7 +328,7 @@ class Learn:
         if not any(concept.token.lower() in text.lower() for text in texts):
             raise ConfigError(f"no prompt names {concept.token}. Write it where it should be.")
         kept = [checks.known("part", part, concept.parts) for part in checks.listed(parts)]
-        texts = [", ".join([text, *kept]) for text in texts]
+        texts = [_with_parts(text, concept.token, kept) for text in texts]
         call = forms.call(self._studio, texts, 6, each, seed, steps)
         shown = Call(
             call.model, texts, call.seed, call.each, call.settings, ["learnt/concept.safetensors"]
@@ -355,6 +355,12 @@ def _or_end(work: Any) -> None:
         work()
     except Stopped:
         raise StopLearning from None
+
+
+def _with_parts(text: str, token: str, parts: Sequence[str]) -> str:
+    """`text` with the parts right after the token, where it names it first."""
+    end = text.lower().find(token.lower()) + len(token)
+    return " ".join([text[:end], *parts]) + text[end:] if token.lower() in text.lower() else text
 
 
 def _ready(concept: Concept, path: Path) -> Outputs:
