@@ -11,11 +11,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from embedops.call import Call
+from embedops.call import Call, Seen
 from embedops.concepts import Concept
 from embedops.errors import AttachError, GuardError
 from embedops.extension import AnyPlugin
-from embedops.families import Adapter, Bundle, Observed, Side
+from embedops.families import Adapter, Bundle, Side
 from embedops.features import FeatureEdit, Step
 from embedops.placed import PlacedConcepts
 from embedops.reports import Report, Verdict
@@ -175,7 +175,8 @@ class Session:
     def _encode_prompt(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         call: Call | None = getattr(self._calls, "current", None)
         self._calls.current = None  # so that nothing stays behind where encoding raises
-        if call is None or call.done or (call.parts and not self._adapter.encodes_in_parts):
+        encoded = call is not None and bool(call.parts or call.resolved)
+        if call is None or call.done or (encoded and not self._adapter.encodes_in_parts):
             call = Call()
         self._follow_replaced_denoisers()
         arguments = named_arguments(original, args, kwargs)
@@ -206,7 +207,8 @@ class Session:
                 self.plugins, observed.conditioning, observed.encoder, self._concepts.edit
             )
             self._report = Report(verdicts, tuple(() for _ in verdicts), 0)
-            call.resolved = (observed, schedule)
+            call.resolved = (Seen(observed.images_per_prompt, observed.unnamed), schedule)
+            call.parts.clear()
         self._calls.current = call
 
     def _unchecked(self) -> None:
@@ -221,8 +223,8 @@ class Session:
     def _finish(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         call: Call | None = getattr(self._calls, "current", None)
         self._calls.current = None
-        if call is not None and call.done == 0 and call.parts and not call.unchecked:
-            pending = call.resolved is None and bool(self.plugins)
+        if call is not None and call.done == 0 and not call.unchecked:
+            pending = bool(call.parts and self.plugins)
             if pending or (call.resolved is not None and any(call.resolved[1].edited())):
                 raise GuardError(
                     "the pipeline finished without calling the denoiser that the session is "
@@ -313,7 +315,7 @@ class Session:
         )
         self._report = Report(self.report.verdicts, steps, call.total)
 
-    def _swap(self, schedule: Schedule, observed: Observed, inputs: Mapping[str, object]) -> Swap:
+    def _swap(self, schedule: Schedule, observed: Seen, inputs: Mapping[str, object]) -> Swap:
         @functools.cache
         def bundle(version: int, side: Side) -> Bundle | None:
             conditioning = schedule.readings[version].conditioning

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from probe import say
 
 import embedops
 from embedops import AttachError, ConfigError, GuardError
+from embedops.testing.read_as import Question
 
 PROMPTS = ["a photo of a pistol", "a dog on the table", "a pistol with a red apple"]
 SAID = ["a cat on the beach", "a dog on the table", "a cat on the beach"]
@@ -321,6 +323,20 @@ def test_screening_draws_nothing_and_agrees_with_a_call(pipe: Any, draw: Draw) -
     assert list(session.report.verdicts) == verdicts
     assert embedops.screen(pipe, [], say()) == []
     assert embedops.screen(pipe, "a pistol", say())[0].flagged is True
+
+
+def test_the_encoder_and_its_notes_are_gone_before_the_steps(pipe: Any, draw: Draw) -> None:
+    asked: list[weakref.ref[Any]] = []
+    alive: list[bool] = []
+
+    def note(_pipe: Any, _step: int, _time: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+        alive.append(asked[0]() is not None)
+        return inputs
+
+    ask = Question(lambda _conditioning, encoder: asked.append(weakref.ref(encoder)))
+    with embedops.attach(pipe, ask, say()):
+        draw(pipe, PROMPTS, callback_on_step_end=note)
+    assert alive == [False] * 4
 
 
 def test_what_is_attached_can_be_seen(pipe: Any) -> None:
