@@ -31,8 +31,8 @@ from embedops.testing import Case, Conformance, read_as
 TESTS = Path(__file__).parents[1] / "tests"
 _RUNS = 5
 _TURNS = 7
-_STEPS = 20
-_PROMPTS = ["a pistol on the beach", "a cat on the beach"]
+STEPS = 20
+PROMPTS = ["a pistol on the beach", "a cat on the beach"]
 
 
 def cases() -> list[Case]:
@@ -102,6 +102,15 @@ def hooks(case: Case) -> dict[str, Any]:
     }
 
 
+def stacks() -> dict[str, list[embedops.AnyPlugin]]:
+    """What is attached to the embedded model."""
+    return {
+        "every row edited at every step": [read_as("a cat", where="on")],
+        "redact": [embedops.plugin("redact", concepts=["weapons"])],
+        "safree": [embedops.plugin("safree", concepts=["weapons"])],
+    }
+
+
 def calls() -> list[dict[str, Any]]:
     """Seconds of whole calls of the embedded model, and their ratio to plain ones."""
     pipe = embedops.load("emoji", device="cpu")
@@ -109,17 +118,12 @@ def calls() -> list[dict[str, Any]]:
 
     def call() -> float:
         begun = time.process_time()
-        generators = [torch.Generator().manual_seed(n) for n in range(len(_PROMPTS))]
-        pipe(_PROMPTS, generator=generators, num_inference_steps=_STEPS, guidance_scale=4.0)
+        generators = [torch.Generator().manual_seed(n) for n in range(len(PROMPTS))]
+        pipe(PROMPTS, generator=generators, num_inference_steps=STEPS, guidance_scale=4.0)
         return time.process_time() - begun
 
-    stacks: dict[str, list[embedops.AnyPlugin]] = {
-        "every row edited at every step": [read_as("a cat", where="on")],
-        "redact": [embedops.plugin("redact", concepts=["weapons"])],
-        "safree": [embedops.plugin("safree", concepts=["weapons"])],
-    }
     rows = []
-    for name, stack in track(stacks.items(), "whole calls"):
+    for name, stack in track(stacks().items(), "whole calls"):
         session = embedops.attach(pipe, *stack)
         call()  # what is computed once a session is not a call's
         plain, spent = [], []
@@ -149,8 +153,8 @@ def main() -> None:
     path = records.write(
         "overhead",
         {
-            "steps": _STEPS,
-            "prompts": len(_PROMPTS),
+            "steps": STEPS,
+            "prompts": len(PROMPTS),
             "turns": _TURNS,
             "runs": _RUNS,
             "calls": whole,
