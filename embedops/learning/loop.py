@@ -84,7 +84,7 @@ class Loop:
             [{"params": [p], "lr": rates.get(n, config.rate)} for n, p in self._parameters.items()]
         )
         self._latents = _encoded(task.denoising, [p.pixels for p in task.pictures])
-        self._every = config.check_every or max(1, config.steps // 10)
+        self._every = config.check_every or _interval(config, len(task.pictures))
 
     def learn(self, on_step: Callable[[StepReport], None] | None = None) -> Progress:
         """Run to the end, or until `on_step` raises `StopLearning`, and leave the run's parameters
@@ -269,6 +269,14 @@ def _mean_where(error: Tensor, masks: Sequence[Tensor | None]) -> Tensor:
         share = nn.functional.interpolate(mask[None].to(row), row.shape[-2:], mode="area")[0]
         means.append((row.mean(0) * share[0]).sum() / share.sum())
     return torch.stack(means)
+
+
+def _interval(config: MethodConfig, pictures: int) -> int:
+    """Steps between checks where none are asked for: a tenth of the run, or more, so that checks
+    take no longer than a fifth of the steps. A step's backward pass is as long as its forward."""
+    passes = _CHECK_TIMES * min(pictures, _CHECK_PICTURES)
+    step = 2 * config.batch * config.accumulate
+    return max(1, config.steps // 10, -(-5 * passes // step))
 
 
 class _Frozen:

@@ -38,7 +38,7 @@ class MethodConfig(PluginConfig):
         weighting: of the timesteps: none or min-snr, which is for epsilon and v.
         timesteps: how they are drawn: uniform, or logit-normal, which is for flow matching.
         check_every: steps between checks of the loss on fixed noise, which decide what is kept as
-            the best; a tenth of the steps unless given.
+            the best; unless given a tenth of the steps, or more where checks would take too long.
     """
 
     steps: int = Field(default=500, ge=1)

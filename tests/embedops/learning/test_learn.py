@@ -237,6 +237,33 @@ def test_the_best_check_is_kept(pictures: Path, tmp_path: Path) -> None:
     assert concept.origin["step"] == str(checks[min(checks)])
 
 
+@pytest.mark.parametrize(
+    ("steps", "batch", "expected"),
+    [(12, 8, [4, 8, 12]), (12, 1, [12]), (60, 8, [*range(6, 61, 6)])],
+)
+def test_checks_take_a_fifth_of_the_time_at_most(
+    steps: int, batch: int, expected: list[int], pictures: Path, tmp_path: Path
+) -> None:
+    checked: list[int] = []
+
+    def note(report: StepReport) -> None:
+        if report.check is not None:
+            checked.append(report.step)
+
+    embedops.learn(
+        "textual-inversion",
+        tiny.stable_diffusion(),
+        pictures,
+        "<toy>",
+        out=tmp_path / "out",
+        on_step=note,
+        steps=steps,
+        batch=batch,
+        init="cat",
+    )
+    assert checked == expected
+
+
 def test_a_loss_that_is_no_number_keeps_the_last_good_state(pictures: Path, tmp_path: Path) -> None:
     pipe = tiny.stable_diffusion()
 
