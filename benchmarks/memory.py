@@ -3,7 +3,7 @@
 Run with `python benchmarks/memory.py`. On the embedded model the peak of a call with a session is
 compared with a plain call's, weights included. On the tiny pipelines of the conformance suite,
 whose peaks say nothing of real models, it is what a session holds while the denoiser runs, in
-multiples of the text that the denoiser reads: that ratio does not depend on the sizes. CPU.
+multiples of what the text encoders gave: a real model's text is a few megabytes at most. CPU.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def main() -> None:
         "memory",
         {"steps": STEPS, "prompts": len(PROMPTS), "embedded": model, "families": families},
     )
-    table = Table("pipeline", "text, bytes", "held beside it", "ratio")
+    table = Table("pipeline", "text, bytes", "held beside it, bytes", "ratio")
     for row in families:
         cells = (f"{row['text_bytes']}", f"{row['more_bytes']}", f"{row['ratio']:.1f}")
         table.add_row(row["pipeline"], *cells)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import statistics
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -116,6 +117,94 @@ def overhead() -> list[str]:
     ]
 
 
+def memory() -> list[str]:
+    """What memory a session takes."""
+    results = read("memory")
+    rows = [
+        [row["with"], f"{row['ratio']:.3f}", f"{row['first_ratio']:.3f}"]
+        for row in results["embedded"]
+    ]
+    held = sorted(row["ratio"] for row in results["families"])
+    return [
+        *_table(["session", "peak memory, as a multiple of a plain call's", "first call"], rows),
+        "",
+        f"The emoji model, {results['prompts']} prompts, weights included. In its first call "
+        f"`redact` encodes the vocabulary to set its threshold. While the denoiser runs, a session "
+        f"that edits every row holds {held[0]:.1f} to {held[-1]:.1f} times the bytes that the text "
+        f"encoders gave, over {len(held)} pipeline classes, {statistics.median(held):.1f} in the "
+        f"median. "
+        f"{_machine(results)}.",
+    ]
+
+
+def real() -> list[str]:
+    """What a session adds at the sizes of real models."""
+    entries = read("real_size")["entries"].values()
+    rows = [
+        [
+            entry["shape"],
+            row["with"],
+            f"{1000 * row['asked_s']['median']:.0f} ms",
+            f"{1000 * row['later_hooks_s']['median']:.2f} ms",
+            f"{100 * row['of_a_call']:.2f}%",
+            f"{100 * row['peak_more']:.2f}%",
+        ]
+        for entry in entries
+        for row in entry["rows"]
+    ]
+    notes = [
+        f"{entry['shape']} at {'×'.join(str(n) for n in entry['inputs'].values())}: a step takes "
+        f"{entry['step_s']:.3g} s ({entry['step_low_s']:.3g}–{entry['step_high_s']:.3g}) and a "
+        f"call {entry['usual_steps']} steps, {entry.get('device') or _machine(entry)}."
+        for entry in entries
+    ]
+    waits = max(row["more_waits_a_step"] for entry in entries for row in entry["rows"])
+    heads = ["model", "session", "when encoding", "in a step", "of a call's time", "of its memory"]
+    return [
+        *_table(heads, rows),
+        "",
+        f"What a session adds, medians, with random weights in bfloat16 and one prompt. Memory is "
+        f"the peak with weights and without decoding. After its first, a step waits for the device "
+        f"{waits or 'no'} more often than without a session. {' '.join(notes)}",
+    ]
+
+
+def learning_cost() -> list[str]:
+    """What a step of learning costs."""
+    results = read("learning_cost")
+    seconds, memory = results["seconds"], results["memory"]["float32"]
+    rows = []
+    for name in seconds["float32"]:
+        cells = [_PROCEDURES[name]]
+        for found in seconds.values():
+            one, literal = found[name], found["literal"]["median"]
+            cell = f"{one['median']:.2f} s ({one['low']:.2f}–{one['high']:.2f})"
+            cells.append(cell if name == "literal" else f"{cell}, {literal / one['median']:.2f}×")
+        rows.append([*cells, _bytes(memory[name]["optimiser"]), _bytes(memory[name]["peak"])])
+    parts = results["literal_parts"]["float32"]
+    mixed = seconds["float32"]["literal"]["median"]
+    mixed /= seconds["bfloat16"]["textual-inversion"]["median"]
+    heads = ["a step", *(f"in {dtype}" for dtype in seconds), "optimiser keeps", "peak of memory"]
+    return [
+        *_table(heads, rows),
+        "",
+        f"Stable Diffusion 1.5's sizes with random weights, pictures of "
+        f"{results['size']}×{results['size']} pixels, batch {results['batch']}, medians of "
+        f"{results['turns'] * results['steps']} steps by "
+        f"turns (minimum–maximum), and how many times as fast as the literal one. Memory is in "
+        f"float32, beside the weights. The literal step's parts: "
+        f"{', '.join(f'{name} {value:.2f} s' for name, value in parts.items())}. Ours in bfloat16 "
+        f"is {mixed:.1f}× as fast as the literal one in float32. Processor time of one thread, "
+        f"{_machine(results)}.",
+    ]
+
+
+_PROCEDURES = {
+    "literal": "textual inversion, literally",
+    "textual-inversion": "`textual-inversion`",
+    "cross-init": "`cross-init`",
+    "cones": "`cones`",
+}
 _CLIPS = {
     "weapon": "clips with a weapon",
     "weapon_frames": "frames with a weapon",
@@ -212,6 +301,9 @@ PAGES: dict[str, Sections] = {
         "algebra": algebra,
         "encoder": encoder,
         "overhead": overhead,
+        "memory": memory,
+        "real": real,
+        "learning-cost": learning_cost,
         "video": video,
     },
     "docs/learning.md": {"learning": learning, "cross-init-start": cross_init_start},
@@ -247,6 +339,10 @@ def _share_rows(
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [heads, ["---"] * len(heads), *rows]
     return ["| " + " | ".join(cells) + " |" for cells in lines]
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
 def _harmless(results: dict[str, Any]) -> int:

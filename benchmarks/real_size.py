@@ -114,9 +114,24 @@ class Bench:
 
 
 def measure(
-    pipe: Any, device: torch.device | str, inputs: Mapping[str, Any], steps: int, turns: int
+    pipe: Any,
+    device: torch.device | str,
+    inputs: Mapping[str, Any],
+    *,
+    steps: int,
+    turns: int,
+    usual: int,
 ) -> dict[str, Any]:
-    """One pipeline's rows."""
+    """One pipeline's rows.
+
+    Args:
+        pipe: the pipeline.
+        device: where it runs.
+        inputs: of a call, beside the prompt and the steps.
+        steps: of the calls that are timed.
+        turns: calls of each kind.
+        usual: steps of the call that the share of its time is stated for.
+    """
     bench = Bench(pipe, device, inputs)
     held = weights(*pipe.components.values())
     empty, memories, waiting = bench.memory()
@@ -127,13 +142,17 @@ def measure(
     for name, found in laps.items():
         asked = [a.encoding - p.encoding for a, p in zip(found, plain, strict=True)]
         later = [h for lap in found for h in lap.hooks[1:]]
+        first = [lap.hooks[0] for lap in found]
         ratios = [a.seconds / p.seconds for a, p in zip(found, plain, strict=True)]
+        added = statistics.median(asked) + statistics.median(first)
+        added += (usual - 1) * statistics.median(later)
         rows.append(
             {
                 "with": name,
                 "asked_s": _spread(asked),
-                "first_hooks_s": _spread([lap.hooks[0] for lap in found]),
+                "first_hooks_s": _spread(first),
                 "later_hooks_s": _spread(later),
+                "of_a_call": added / (encoding + usual * step),
                 "call_ratio": _spread(ratios),
                 "peak_bytes": memories[name].peak,
                 "peak_more": (memories[name].peak - empty.peak) / (held + empty.peak),
@@ -144,6 +163,7 @@ def measure(
         "inputs": dict(inputs),
         "steps": steps,
         "turns": turns,
+        "usual_steps": usual,
         "weights_bytes": held,
         "plain_peak_bytes": empty.peak,
         "encoding_s": encoding,
@@ -159,14 +179,6 @@ def keep(name: str, entry: Mapping[str, Any]) -> Path:
     kept = (records.RESULTS / "real_size.json").is_file()
     entries = records.read("real_size")["entries"] if kept else {}
     return records.write("real_size", {"entries": {**entries, name: entry}})
-
-
-def of_a_call(entry: Mapping[str, Any], row: Mapping[str, Any]) -> float:
-    """What a session adds to a call of the usual number of steps, as a share, from its parts."""
-    steps = entry["usual_steps"]
-    added = row["asked_s"]["median"] + row["first_hooks_s"]["median"]
-    added += (steps - 1) * row["later_hooks_s"]["median"]
-    return float(added / (entry["encoding_s"] + steps * entry["step_s"]))
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
@@ -190,17 +202,19 @@ def main() -> None:
         pipe = shape.build(given.device, torch.bfloat16)
         steps = given.steps or (2 if on_cpu else shape.steps)
         inputs = shape.small if on_cpu else shape.inputs
-        result = measure(pipe, given.device, inputs, steps, given.turns)
+        result = measure(
+            pipe, given.device, inputs, steps=steps, turns=given.turns, usual=shape.steps
+        )
         about = records.machine()
         if not on_cpu:
             about["device"] = torch.cuda.get_device_name(given.device)
-        entry = {"shape": shape.name, "usual_steps": shape.steps, "machine": about, **result}
+        entry = {"shape": shape.name, "machine": about, **result}
         path = keep(f"{key} on {torch.device(given.device).type}", entry)
         table = Table("session", "of a call", "hooks / step", "more memory at the peak")
         for row in result["rows"]:
             table.add_row(
                 row["with"],
-                f"{of_a_call(entry, row):.4f}",
+                f"{row['of_a_call']:.4f}",
                 f"{row['later_hooks_s']['median'] / result['step_s']:.2g}",
                 f"{row['peak_more']:.4f}",
             )

@@ -46,13 +46,14 @@ def test_the_shapes_are_those_of_the_public_models(key: str) -> None:
 )
 def test_every_shape_is_measured_alike(key: str) -> None:
     build, frames = TINY[key]
-    found = real_size.measure(build(), "cpu", {"height": 16, "width": 16, **frames}, 3, 1)
+    inputs = {"height": 16, "width": 16, **frames}
+    found = real_size.measure(build(), "cpu", inputs, steps=3, turns=1, usual=50)
     assert [row["with"] for row in found["rows"]] == list(real_size.stacks())
     for row in found["rows"]:
         assert row["later_hooks_s"]["median"] < row["first_hooks_s"]["median"]
         assert row["more_waits_a_step"] == 0
         assert row["peak_more"] > 0
-    assert real_size.of_a_call({"usual_steps": 50, **found}, found["rows"][0]) > 0
+        assert row["of_a_call"] > 0
 
 
 def call(pipe: Any, steps: int) -> None:
