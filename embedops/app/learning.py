@@ -29,7 +29,7 @@ from embedops.learning.loop import StepReport
 from embedops.learning.method import method, method_class, methods
 
 _FIRST = "detex"
-_MOST_STEPS, _STEPS = 1000, 150
+_MOST_STEPS, _STEPS = 1000, 75
 _CHECKS = 6
 """How often pictures are drawn on the way."""
 _TEMPLATES = ("a {}", "a {} in the snow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -274,9 +275,9 @@ def _mean_where(error: Tensor, masks: Sequence[Tensor | None]) -> Tensor:
 def _interval(config: MethodConfig, pictures: int) -> int:
     """Steps between checks where none are asked for: a tenth of the run, or more, so that checks
     take no longer than a fifth of the steps. A step's backward pass is as long as its forward."""
-    passes = _CHECK_TIMES * min(pictures, _CHECK_PICTURES)
+    check = _CHECK_TIMES * min(pictures, _CHECK_PICTURES)
     step = 2 * config.batch * config.accumulate
-    return max(1, config.steps // 10, -(-5 * passes // step))
+    return max(1, config.steps // 10, math.ceil(5 * check / step))
 
 
 class _Frozen:

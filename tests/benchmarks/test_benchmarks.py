@@ -27,7 +27,18 @@ def test_the_readme_says_what_was_measured() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["weapons", "encoder_time", "steering_algebra"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "weapons",
+        "encoder_time",
+        "steering_algebra",
+        "memory",
+        "real_size",
+        "learning_cost",
+        "learning",
+    ],
+)
 def test_results_say_where_they_come_from(name: str) -> None:
     kept = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
     assert {"processor", "cores", "threads", "torch"} <= set(kept["machine"])
