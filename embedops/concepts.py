@@ -30,7 +30,7 @@ class Concept:
             of the same width.
         parts: further placeholders that were learnt with this one, by token, such as the pose of
             a training picture.
-        overlay: what layers of the denoiser add for prompts that name the concept or a part of it;
+        overlay: what layers of the denoiser add at the tokens that name the concept or its parts;
             see `embedops.overlay.Weights`. Empty for methods that leave the denoiser alone.
     """
 

@@ -1,8 +1,8 @@
-"""Additions to a denoiser's linear layers, for chosen rows of the batch.
+"""Additions to a denoiser's linear layers, at chosen tokens of the text.
 
 A concept may have learnt more than vectors: what some layers of the denoiser, such as the
 projections of the text to keys and values, are to add to their output. Nothing of the denoiser is
-changed for that. Hooks add it, in the rows whose prompts name the concept and in no others.
+changed for that. Hooks add it, at the tokens that name the concept and at no others.
 """
 
 from __future__ import annotations

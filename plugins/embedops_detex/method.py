@@ -23,7 +23,8 @@ class Detex(Method[DetexConfig]):
     `<toy-pose-N>`, `<toy-background-N>`.
 
     In the overlay mode keys and values of the cross-attention learn too, as an addition that acts
-    on prompts that name the concept and that `remove` takes away; the user's weights stay.
+    at the tokens that name the concept and its parts, which is ours: the paper tunes them for all
+    tokens. `remove` takes it away; the user's weights stay.
     """
 
     name: ClassVar[str] = "detex"
