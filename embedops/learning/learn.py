@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 
 from embedops.concepts import Concept
 from embedops.errors import ConfigError, LearningError
@@ -84,12 +85,13 @@ def learn(
     }
     task = Task(adapter, denoising, pictures, token, seed)
     settings = _identity(name, chosen.config, pictures, token, seed)
+    process = PartialState(cpu=pipe._execution_device.type == "cpu")
     with ExitStack() as stack:
-        tell = stack.enter_context(tracked(tracker, token.strip("<>"), folder, settings))
+        tell = stack.enter_context(tracked(tracker, token.strip("<>"), folder, settings, process))
         try:
             run = chosen.begin(task)
             stack.callback(run.close)
-            loop = Loop(task, run, chosen.config, folder, settings)
+            loop = Loop(task, run, chosen.config, folder, settings, process)
         except torch.OutOfMemoryError as error:
             raise LearningError(
                 "out of memory before the first step: the model itself hardly fits. Load it in "

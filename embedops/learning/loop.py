@@ -68,17 +68,24 @@ class Loop:
         config: its settings.
         folder: for the checkpoint and the log.
         settings: identifies the run; a checkpoint of another is refused.
+        process: this one among those that learn together.
     """
 
     def __init__(
-        self, task: Task, run: Run, config: MethodConfig, folder: Path, settings: str
+        self,
+        task: Task,
+        run: Run,
+        config: MethodConfig,
+        folder: Path,
+        settings: str,
+        process: PartialState,
     ) -> None:
         self._task, self._run, self._config = task, run, config
         self._folder, self._settings = folder, settings
         self._parameters = dict(run.parameters())
         self._start = {n: v.detach().clone() for n, v in run.vectors().items()}
         self._device = next(iter(self._parameters.values())).device.type
-        self._process = PartialState()
+        self._process = process
         self._objective = Objective(task.pipe.scheduler, config.weighting, config.timesteps)
         rates = run.rates()
         self._optimizer = torch.optim.AdamW(

@@ -26,7 +26,7 @@ class Tracker(Protocol):
 
 @contextmanager
 def tracked(
-    tracker: str | Tracker | None, run: str, folder: Path, settings: str
+    tracker: str | Tracker | None, run: str, folder: Path, settings: str, process: PartialState
 ) -> Iterator[Callable[[StepReport], None]]:
     """A function that tells a tracker of each step; without one it does nothing.
 
@@ -36,13 +36,13 @@ def tracked(
         run: what the tracker calls the run.
         folder: for trackers that write files.
         settings: of the run, as JSON.
+        process: of all that learn together, one speaks for all.
 
     Raises:
         UnknownNameError: accelerate has no such tracker.
         ConfigError: its package is not installed.
     """
-    # One process speaks for all. Asking also sets up the state that accelerate's trackers expect.
-    if tracker is None or not PartialState().is_main_process:
+    if tracker is None or not process.is_main_process:
         yield _nothing
         return
     opened = _named(tracker, run, folder) if isinstance(tracker, str) else tracker
