@@ -18,6 +18,7 @@ from .conftest import Server
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE = 90_000
 """Milliseconds; other work may keep the machine busy."""
+expect.set_options(timeout=PATIENCE)
 
 pytestmark = [
     pytest.mark.browser,
