@@ -37,10 +37,10 @@ TABS = {
 
 
 @contextmanager
-def server() -> Iterator[float]:
+def server(python: str = sys.executable) -> Iterator[float]:
     """The page in a process of its own; yields the seconds until it answers."""
     began = time.perf_counter()
-    command = [sys.executable, str(ROOT / "app.py"), "--port", str(PORT)]
+    command = [python, str(ROOT / "app.py"), "--port", str(PORT)]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)  # noqa: S603
     try:
         while True:
@@ -119,12 +119,12 @@ def learning(page: Page, path: Path) -> None:
     page.context.close()
 
 
-def measured(times: int, tabs: list[str]) -> dict[str, object]:
+def measured(times: int, tabs: list[str], python: str) -> dict[str, object]:
     """Medians over fresh servers, a fresh browser page each."""
     starts, loads = [], []
     clicks: dict[str, list[dict[str, float]]] = {name: [] for name in tabs}
     for _ in range(times):
-        with server() as answers, sync_playwright() as playwright:
+        with server(python) as answers, sync_playwright() as playwright:
             browser = launched(playwright.chromium.launch)
             began = time.perf_counter()
             page = opened(browser)
@@ -156,6 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--only", choices=list(TABS), nargs="+", default=list(TABS))
+    parser.add_argument("--python", default=sys.executable, help="the page's, if not this one")
     parser.add_argument("--screenshots", type=Path, help="only write them, to this folder")
     parser.add_argument("--no-result", action="store_true")
     arguments = parser.parse_args()
@@ -165,7 +166,7 @@ def main() -> None:
             screenshots(browser, arguments.screenshots)
             browser.close()
         return
-    results = measured(arguments.times, arguments.only)
+    results = measured(arguments.times, arguments.only, arguments.python)
     Console().print(results)
     if not arguments.no_result:
         records.write("app", results)

@@ -43,7 +43,7 @@ def serve(
     visitors = Visitors()
     with tempfile.TemporaryDirectory(prefix="embedops-uploads-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # so that nothing is left behind
-        studio = Studio(model, pipe)
+        studio = Studio(model, lambda: pipe)
         blocks = page(studio, visitors, moving_companion(studio)).queue(max_size=_WAITING)
         try:
             _, address, public = blocks.launch(

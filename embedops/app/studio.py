@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -39,33 +39,58 @@ _KEPT = 8
 
 
 class Studio:
-    """One loaded model for all visitors.
+    """One model for all visitors.
 
     Args:
         model: its name, as `embedops.load` takes it.
-        pipe: the pipeline.
+        open_pipe: gives the pipeline; called once, when it is first needed.
         turns: those of another model on the same machine; its own unless given.
     """
 
-    def __init__(self, model: str, pipe: Any, turns: Turns | None = None) -> None:
+    def __init__(
+        self, model: str, open_pipe: Callable[[], Any], turns: Turns | None = None
+    ) -> None:
         self.model = model
-        self.pipe = pipe
         self.turns = turns or Turns()
+        self._open_pipe = open_pipe
         self._plain: dict[object, Drawn] = {}
-        self.moves = makes_video(pipe)
-        installed = is_installed(model)
-        frames = FRAMES if installed and self.moves else None
-        self.settings = call_settings(
-            pipe,
+
+    @functools.cached_property
+    def pipe(self) -> Any:
+        """The pipeline; to be used in a turn."""
+        return self._open_pipe()
+
+    @functools.cached_property
+    def moves(self) -> bool:
+        """Whether the model draws moving pictures."""
+        return makes_video(self.pipe)
+
+    @functools.cached_property
+    def settings(self) -> dict[str, Any]:
+        """Keyword arguments of the pipeline's call that suit the model."""
+        installed = is_installed(self.model)
+        return call_settings(
+            self.pipe,
             steps=STEPS if installed else None,
             guidance=GUIDANCE if installed else None,
-            frames=frames,
+            frames=FRAMES if installed and self.moves else None,
         )
-        self.steps = steps_of(pipe, self.settings)
-        with self.turns.hold():
-            shipped = adapter_for(pipe).encoder().presets
-        self.presets: tuple[str, ...] = (*shipped, *(n for n in presets() if n not in shipped))
-        self.shipped_presets: tuple[str, ...] = tuple(shipped)
+
+    @functools.cached_property
+    def steps(self) -> int:
+        """How many steps a call takes with these settings."""
+        return steps_of(self.pipe, self.settings)
+
+    @functools.cached_property
+    def shipped_presets(self) -> tuple[str, ...]:
+        """Concepts that come with the model's text encoder."""
+        return tuple(adapter_for(self.pipe).encoder().presets)
+
+    @functools.cached_property
+    def presets(self) -> tuple[str, ...]:
+        """All concepts that have a name, the model's own first."""
+        shipped = self.shipped_presets
+        return (*shipped, *(name for name in presets() if name not in shipped))
 
     @functools.cached_property
     def learns(self) -> bool:
@@ -163,5 +188,11 @@ def moving_companion(studio: Studio) -> Studio | None:
     name = f"{studio.model}-video"
     if not is_installed(name):
         return None
-    pipe = embedops.load(name, device=studio.pipe.device, dtype=studio.pipe.dtype)
-    return Studio(name, pipe, studio.turns)
+    place = {"device": studio.pipe.device, "dtype": studio.pipe.dtype}
+    companion = Studio(name, lambda: embedops.load(name, **place), studio.turns)
+    # All that its tab is laid out from, so that the page need not wait for its weights.
+    companion.moves = True
+    companion.settings = {**studio.settings, "num_frames": FRAMES}
+    companion.steps = studio.steps
+    companion.shipped_presets = studio.shipped_presets
+    return companion

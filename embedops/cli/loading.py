@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +25,11 @@ def open_pipeline(model: str, device: str | None, dtype: Dtype | None) -> Any:
         ConfigError: there is no such model or no such device.
     """
     with notes().status(f"loading {model} …"):
-        quiet_libraries()
-        import torch
+        with importing():
+            quiet_libraries()
+            import torch
 
-        from embedops.models import load
+            from embedops.models import load
 
         place = _checked_device(device)
         try:
@@ -34,6 +38,18 @@ def open_pipeline(model: str, device: str | None, dtype: Dtype | None) -> Any:
             raise ConfigError(f"cannot load {model!r}: {error}") from error
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """For imports of large libraries: what they make stays, so that looking through it for garbage
+    again and again, a sixth of the time they take, finds nothing."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def read_concept(path: Path) -> Concept:

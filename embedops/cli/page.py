@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from embedops.cli import options
-from embedops.cli.loading import open_pipeline
+from embedops.cli.loading import importing, open_pipeline
 from embedops.cli.output import note
 from embedops.errors import EmbedopsError
 
@@ -50,6 +50,7 @@ def show_page(
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     pipe = open_pipeline(model, device, dtype)
 
-    from embedops.app.serving import serve
+    with importing():
+        from embedops.app.serving import serve
 
     serve(model, pipe, host=host, port=port, share=share, browser=browser, tell=note)

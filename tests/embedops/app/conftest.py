@@ -38,7 +38,7 @@ def visitors() -> Iterator[Visitors]:
 @pytest.fixture
 def studio() -> Studio:
     """A tiny model that draws noise."""
-    studio = Studio("tiny", tiny.stable_diffusion())
+    studio = Studio("tiny", tiny.stable_diffusion)
     studio.settings |= {"height": 16, "width": 16, "num_inference_steps": 3, "guidance_scale": 3.0}
     studio.steps = 3
     return studio
@@ -46,7 +46,7 @@ def studio() -> Studio:
 
 @pytest.fixture(scope="session")
 def emoji() -> Studio:
-    return Studio("emoji", embedops.load("emoji"))
+    return Studio("emoji", lambda: embedops.load("emoji"))
 
 
 @dataclasses.dataclass

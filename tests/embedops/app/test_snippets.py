@@ -34,7 +34,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def here(model: Path) -> Studio:
-    return Studio(str(model), embedops.load(str(model)))
+    return Studio(str(model), lambda: embedops.load(str(model)))
 
 
 def a_call(model: Path, **changes: Any) -> Call:

@@ -42,7 +42,7 @@ def test_a_seat_shares_weights_and_nothing_that_a_call_changes(studio: Studio) -
 
 def test_a_seat_leaves_the_weights_in_their_format() -> None:
     pipe = tiny.stable_diffusion().to(torch.bfloat16)
-    studio = Studio("tiny", pipe)
+    studio = Studio("tiny", lambda: pipe)
     assert studio.seat().unet.dtype == torch.bfloat16
     assert pipe.unet.dtype == pipe.text_encoder.dtype == torch.bfloat16
 
@@ -95,8 +95,11 @@ def test_plain_pictures_are_drawn_once(studio: Studio) -> None:
 def test_the_embedded_model_has_a_moving_companion(emoji: Studio, studio: Studio) -> None:
     moving = moving_companion(emoji)
     assert moving is not None
-    assert moving.moves
     assert moving.turns is emoji.turns
+    assert "pipe" not in vars(moving), "nobody waits for its weights before they are needed"
+    itself = Studio("emoji-video", lambda: embedops.load("emoji-video"))
+    for fact in ("moves", "settings", "steps", "presets", "shipped_presets"):
+        assert getattr(moving, fact) == getattr(itself, fact), fact
     assert moving_companion(studio) is None
 
 
