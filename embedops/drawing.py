@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 STEPS, GUIDANCE, FRAMES = 20, 4.0, 8
 """What suits the models that are installed by name; others have defaults of their own."""
+LEARNED_GUIDANCE = 2.0
+"""The same where a learned concept is named, whose colours more guidance drives too far."""
 
-_STEPS = "num_inference_steps"
+_STEPS, _GUIDANCE = "num_inference_steps", "guidance_scale"
 _IMAGES, _VIDEOS = "num_images_per_prompt", "num_videos_per_prompt"
 
 
@@ -43,11 +45,28 @@ class Drawn:
     report: Report | None
 
 
+def suitable_settings(pipe: Any, model: str, *, learned: bool = False) -> dict[str, Any]:
+    """Arguments of `call_settings` that suit an installed model; none for other models.
+
+    Args:
+        learned: whether a learned concept is named.
+    """
+    from embedops.models import is_installed
+
+    if not is_installed(model):
+        return {}
+    return {
+        "steps": STEPS,
+        "guidance": LEARNED_GUIDANCE if learned else GUIDANCE,
+        "frames": FRAMES if makes_video(pipe) else None,
+    }
+
+
 def call_settings(
     pipe: Any,
     *,
-    steps: int | None,
-    guidance: float | None,
+    steps: int | None = None,
+    guidance: float | None = None,
     shape: tuple[int | None, int | None] = (None, None),
     frames: int | None = None,
 ) -> dict[str, Any]:
@@ -62,7 +81,7 @@ def call_settings(
             raise ConfigError(
                 f"{name} {length}: expected a multiple of 8, such as {-(-length // 8) * 8}."
             )
-    wanted = {_STEPS: steps, "guidance_scale": guidance, "height": height, "width": width}
+    wanted = {_STEPS: steps, _GUIDANCE: guidance, "height": height, "width": width}
     wanted["num_frames"] = frames
     given = {key: value for key, value in wanted.items() if value is not None}
     known = _parameters(pipe)
@@ -75,6 +94,15 @@ def call_settings(
 def steps_of(pipe: Any, settings: Mapping[str, Any]) -> int:
     """The number of steps that a call with `settings` takes."""
     return int(settings.get(_STEPS, _parameters(pipe)[_STEPS].default))
+
+
+def guidance_of(pipe: Any, settings: Mapping[str, Any]) -> float | None:
+    """The guidance scale of a call with `settings`; None where the pipeline takes none."""
+    known = _parameters(pipe)
+    if _GUIDANCE not in known:
+        return None
+    found = settings.get(_GUIDANCE, known[_GUIDANCE].default)
+    return None if found is None else float(found)
 
 
 def makes_video(pipe: Any) -> bool:

@@ -15,6 +15,7 @@ LONGEST = 1000
 """Characters of a prompt."""
 MOST_PROMPTS = 4
 MOST_PHRASES, LONGEST_PHRASE = 20, 100
+MOST_GUIDANCE = 20
 MOST_PICTURES, MOST_PIXELS = 12, 20_000_000
 
 
@@ -99,6 +100,17 @@ def seed(value: object) -> int:
     if not isinstance(value, int | float) or not 0 <= value < 2**31:
         raise ConfigError(f"the seed is {value!r}: expected a whole number from 0 on.")
     return int(value)
+
+
+def guidance(value: object) -> float:
+    """A guidance scale from a slider.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not isinstance(value, int | float) or not 0 <= value <= MOST_GUIDANCE:
+        raise ConfigError(f"the guidance is {value!r}: expected 0 to {MOST_GUIDANCE}.")
+    return float(value)
 
 
 def listed(value: object) -> list[str]:

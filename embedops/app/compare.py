@@ -106,9 +106,9 @@ class Compare:
         return chosen, settings
 
     def _work(self, *values: Any) -> Work:
-        prompt, one, one_set, other, other_set, concepts, phrases, each, seed, steps = values
+        prompt, one, one_set, other, other_set, concepts, phrases, *noise = values
         studio = self._studio
-        call = forms.call(studio, checks.prompts(prompt or ""), _MOST, each, seed, steps)
+        call = forms.call(studio, checks.prompts(prompt or ""), _MOST, *noise)
         sides = [
             self._side(one, one_set, concepts, phrases),
             self._side(other, other_set, concepts, phrases),

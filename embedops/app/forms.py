@@ -24,15 +24,16 @@ class Actions:
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """How many pictures, from which seed, in how many steps."""
+    """How many pictures, from which seed, in how many steps, at which guidance."""
 
     each: Any
     seed: Any
     steps: Any
+    guidance: Any
 
     @property
     def components(self) -> list[Any]:
-        return [self.each, self.seed, self.steps]
+        return [self.each, self.seed, self.steps, self.guidance]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +87,10 @@ def actions(name: str, label: str, hint: str) -> Actions:
     return Actions(go, stop, gr.HTML(marks.said(hint), elem_id=f"{name}-status"))
 
 
-def noise(name: str, studio: Studio, each: int, most: int) -> Noise:
-    """Seeds and steps, folded away."""
-    with gr.Accordion("Seeds and steps", open=False):
+def noise(name: str, studio: Studio, each: int, most: int, guidance: float | None = None) -> Noise:
+    """Seeds, steps and guidance, folded away; the guidance is the model's unless given."""
+    scale = studio.guidance if guidance is None else guidance
+    with gr.Accordion("Seeds, steps and guidance", open=False):
         several = gr.Slider(
             1,
             max(most, 2),
@@ -107,7 +109,16 @@ def noise(name: str, studio: Studio, each: int, most: int) -> Noise:
             label="Steps",
             elem_id=f"{name}-steps",
         )
-    return Noise(several, seed, steps)
+        strongest = gr.Slider(
+            0,
+            checks.MOST_GUIDANCE,
+            value=scale or 0,
+            visible=scale is not None,
+            step=0.5,
+            label="Guidance",
+            elem_id=f"{name}-guidance",
+        )
+    return Noise(several, seed, steps, strongest)
 
 
 def code(name: str, title: str = "The same in code") -> Code:
@@ -124,13 +135,21 @@ def examples(texts: Sequence[str], prompt: Any) -> None:
 
 
 def call(
-    studio: Studio, prompts: Sequence[str], most: int, each: object, seed: object, steps: object
+    studio: Studio,
+    prompts: Sequence[str],
+    most: int,
+    each: object,
+    seed: object,
+    steps: object,
+    guidance: object,
 ) -> Call:
     """What is to be drawn, checked.
 
     Raises:
         ConfigError: a number is out of range.
     """
-    settings = studio.call(steps=checks.count(steps, 2 * studio.steps, "steps"))
+    settings = studio.call(
+        steps=checks.count(steps, 2 * studio.steps, "steps"), guidance=checks.guidance(guidance)
+    )
     count = checks.count(each, most, "pictures a prompt")
     return Call(studio.model, list(prompts), checks.seed(seed), count, settings)

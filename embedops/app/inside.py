@@ -99,7 +99,7 @@ class Inside:
         yield from self._runner.run(request, 6, lambda: self._work(self._wish(*values)))
 
     def _wish(self, *values: Any) -> Wish:
-        prompt, other, concepts, phrases, each, seed, steps = values
+        prompt, other, concepts, phrases, *noise = values
         texts = [checks.prompt(prompt or "")]
         if (other or "").strip():
             texts.append(checks.prompt(other))
@@ -111,7 +111,7 @@ class Inside:
         if "phrases" in wanted:
             found[_OWN] = tuple(wanted["phrases"])
         texts = list(dict.fromkeys(texts))
-        return Wish(texts, found, forms.call(self._studio, texts, 1, each, seed, steps))
+        return Wish(texts, found, forms.call(self._studio, texts, 1, *noise))
 
     def _work(self, wish: Wish) -> Work:
         studio = self._studio

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ _CHECKS = 6
 _TEMPLATES = ("a {}", "a {} in the snow")
 _ELSEWHERE = ("steps", "init", "check_every")
 _QUEUE = "learning"
+_OUTPUTS = 9
+"""What the learning updates, besides its status line."""
 _REDRAW = 0.7
 """Seconds between two updates of the plots."""
 
@@ -47,7 +50,6 @@ class Wish:
     files: list[Path]
     masks: Path | None
     token: str
-    seed: int
     call: Call
 
 
@@ -133,8 +135,17 @@ class Learn:
             api_visibility="private",
             show_progress="hidden",
         )
+        token.blur(
+            _renamed,
+            [token, self._prompt],
+            self._prompt,
+            api_visibility="private",
+            show_progress="hidden",
+            queue=False,
+        )
         fine = [component for controls in self._fine.values() for component in controls.components]
-        outputs = [curves, lengths, pictures, concept, download, self._parts, *code.components]
+        ready = [concept, download, self._parts, self._trying_says]
+        outputs = [curves, lengths, pictures, *ready, *code.components]
         self._runner.connect(
             [act.go.click],
             self.learn,
@@ -148,12 +159,12 @@ class Learn:
     def learn(self, request: gr.Request, *values: Any) -> Iterator[Outputs]:
         """Everything on the way, and the concept at the end."""
         session = str(request.session_hash or "direct")
-        yield from self._runner.run(request, 8, lambda: self._work(session, *values))
+        yield from self._runner.run(request, _OUTPUTS, lambda: self._work(session, *values))
 
     def finish(self, request: gr.Request) -> Outputs:
         """Stop, wait for the best so far, and show it."""
         job = self._visitors.stop(str(request.session_hash or "direct"), self._runner.name)
-        last: Outputs = (gr.skip(),) * 8
+        last: Outputs = _none(_OUTPUTS)
         if job is not None and job.alive:
             job.join()
             last = job.last or last
@@ -169,20 +180,20 @@ class Learn:
         folder = self._visitors.folder(session) / f"run-{time.time_ns()}"
         named = self._named(values[0], values[1])
         masks = named if wish.masks is not None else None
-        code = snippets.learning(self._studio.model, named, wish.token, wish.seed, wish.use, masks)
+        code = snippets.learning(wish.call, named, wish.token, wish.use, masks)
         studio, total = self._studio, int(str(wish.use.settings["steps"]))
 
         def work(job: Job[Outputs]) -> Iterator[Outputs]:
             story = Story()
             job.begin(f"learning {wish.token}", total)
-            yield (*story.plots(), marks.empty("The first pictures come soon."), *_none(3), *code)
+            yield (*story.plots(), marks.empty("The first pictures come soon."), *_none(4), *code)
 
             def on_step(report: StepReport) -> None:
                 story.add(report)
                 _or_end(job.step)
                 if time.monotonic() - story.told > _REDRAW:
                     story.told = time.monotonic()
-                    job.tell((*story.plots(), *_none(6)))
+                    job.tell((*story.plots(), *_none(7)))
 
             def on_check(report: StepReport, concept: Concept) -> None:
                 def drawing() -> None:
@@ -191,7 +202,7 @@ class Learn:
                     story.drawn.append((title, showing.batch(studio, title, drawn)))
 
                 _or_end(drawing)
-                job.tell((*story.plots(), story.pictures(wish.call), *_none(5)))
+                job.tell((*story.plots(), story.pictures(wish.call), *_none(6)))
 
             concept = embedops.learn(
                 wish.use.name,
@@ -200,15 +211,11 @@ class Learn:
                 wish.token,
                 out=folder,
                 masks=wish.masks,
-                seed=wish.seed,
+                seed=wish.call.seed,
                 on_step=on_step,
                 on_check=on_check,
                 **wish.use.settings,
             )
-            # The file is for download: it names the model, not where that lies on this machine.
-            origin = {**concept.origin, "model": Path(studio.model).name}
-            concept = replace(concept, origin=origin)
-            concept.save(folder / CONCEPT_FILE)
             pictures = story.pictures(wish.call) if story.drawn else gr.skip()
             yield (*story.plots(), pictures, *_ready(concept, folder / CONCEPT_FILE), *_none(2))
 
@@ -235,10 +242,12 @@ class Learn:
             prompts,
             checks.seed(seed),
             1,
-            self._studio.call(steps=max(1, self._studio.steps // 2)),
+            self._studio.call(
+                steps=max(1, self._studio.steps // 2), guidance=self._studio.learned_guidance
+            ),
             same_seed=True,
         )
-        return Wish(Use(name, settings), pictures, masks, token, checks.seed(seed), call)
+        return Wish(Use(name, settings), pictures, masks, token, call)
 
     def _pictures(
         self, session: str, subject: object, files: object
@@ -292,8 +301,8 @@ class Learn:
 
     def _build_trying(self, concept: Any) -> None:
         gr.HTML('<h3 class="eo-heading">Try it in new prompts</h3>')
-        prompt = gr.Textbox(
-            "a <toy> on a beach\na <toy> and a cat in a meadow",
+        self._prompt = prompt = gr.Textbox(
+            "a <toy> on a beach\na <toy> in a meadow",
             label="Prompts that name it",
             info="Up to four, one a line.",
             lines=2,
@@ -309,7 +318,8 @@ class Learn:
             elem_id="try-parts",
         )
         act = forms.actions("try", "Draw with the concept", "Learn something first.")
-        noise = forms.noise("try", self._studio, 3, 6)
+        self._trying_says = act.status
+        noise = forms.noise("try", self._studio, 3, 6, self._studio.learned_guidance)
         pictures = gr.HTML(elem_id="try-pictures")
         code = forms.code("try", "The new prompts in code")
         self._trying.connect(
@@ -321,7 +331,7 @@ class Learn:
         )
 
     def _tried(self, *values: Any) -> Work:
-        concept, prompt, parts, each, seed, steps = values
+        concept, prompt, parts, *noise = values
         if not isinstance(concept, Concept):
             raise ConfigError("nothing has been learnt yet. Press Learn first.")
         texts = checks.prompts(prompt or "")
@@ -329,7 +339,7 @@ class Learn:
             raise ConfigError(f"no prompt names {concept.token}. Write it where it should be.")
         kept = [checks.known("part", part, concept.parts) for part in checks.listed(parts)]
         texts = [_with_parts(text, concept.token, kept) for text in texts]
-        call = forms.call(self._studio, texts, 6, each, seed, steps)
+        call = forms.call(self._studio, texts, 6, *noise)
         shown = Call(
             call.model, texts, call.seed, call.each, call.settings, ["learnt/concept.safetensors"]
         )
@@ -357,6 +367,11 @@ def _or_end(work: Any) -> None:
         raise StopLearning from None
 
 
+def _renamed(token: str, prompts: str) -> str:
+    """`prompts` with the concept's new name."""
+    return re.sub(r"<[^<>\s]+>", lambda _: token.strip(), prompts) if token.strip() else prompts
+
+
 def _with_parts(text: str, token: str, parts: Sequence[str]) -> str:
     """`text` with the parts right after the token, where it names it first."""
     end = text.lower().find(token.lower()) + len(token)
@@ -369,6 +384,7 @@ def _ready(concept: Concept, path: Path) -> Outputs:
         concept,
         gr.DownloadButton(value=str(path), interactive=True),
         gr.Dropdown(choices=list(parts), visible=bool(parts)),
+        marks.said(f"{concept.token} is ready."),
     )
 
 

@@ -72,7 +72,7 @@ def page(studio: Studio, visitors: Visitors, moving: Studio | None = None) -> gr
                 with gr.Tab("Learn", id="learn"):
                     _lead(
                         "Teach the model a new thing from a few pictures. The model stays as it "
-                        "is; a few vectors are learnt, and become a word."
+                        "is; what is learnt is a small file, and becomes a word."
                     )
                     learn.build()
             with gr.Tab("Look inside", id="inside"):

@@ -105,7 +105,7 @@ class Remove:
         yield from self._runner.run(request, 5, lambda: self._work(self._wish(*values)))
 
     def _wish(self, *values: Any) -> Wish:
-        prompt, concepts, phrases, top, each, seed, steps, *rest = values
+        prompt, concepts, phrases, top, each, seed, steps, guidance, *rest = values
         settings: dict[str, object] = dict(checks.wanted(checks.listed(concepts), phrases or ""))
         for controls in self._controls:
             count = len(controls.controls)
@@ -113,7 +113,8 @@ class Remove:
             rest = rest[count:]
         if settings.get("positions") == ():
             raise ConfigError("no position is chosen. Choose words, end or pad.")
-        call = forms.call(self._studio, [checks.prompt(prompt or "")], _MOST, each, seed, steps)
+        texts = [checks.prompt(prompt or "")]
+        call = forms.call(self._studio, texts, _MOST, each, seed, steps, guidance)
         strengths = [float(top) * k / (_STRENGTHS - 1) for k in range(_STRENGTHS)]
         return Wish(call, Use(PLUGIN, settings), [round(s, 3) for s in strengths])
 

@@ -129,22 +129,22 @@ def screening(call: Call, stack: Sequence[Use]) -> str:
 
 
 def learning(
-    model: str, images: str, token: str, seed: int, use: Use, masks: str | None = None
+    call: Call, images: str, token: str, use: Use, masks: str | None = None
 ) -> tuple[str, str]:
-    """Python and the command line that learn a concept."""
+    """Python and the command line that learn a concept, and draw it as `call` says."""
     arguments = [repr(use.name), "pipe", repr(images), repr(token)]
-    given = {"out": "learnt", "seed": seed, **use.settings}
+    given = {"out": "learnt", "seed": call.seed, **use.settings}
     if masks is not None:
         given = {"masks": masks, **given}
     python = "\n".join(
         [
             "import embedops",
             "",
-            f"pipe = embedops.load({model!r})",
+            f"pipe = embedops.load({call.model!r})",
             f"concept = embedops.learn({_arguments(arguments, given)})",
             "with embedops.attach(pipe) as session:",
             "    session.add(concept)",
-            f"    image = pipe({f'a {token}'!r}, num_inference_steps=20).images[0]",
+            f"    images = pipe({_arguments([repr(list(call.prompts))], call.settings)}).images",
             "",
         ]
     )
@@ -153,8 +153,8 @@ def learning(
         parts.append(["--masks", shlex.quote(masks)])
     parts.append(["--token", shlex.quote(token)])
     parts += [["--set", shlex.quote(f"{k}={_learnt(v)}")] for k, v in use.settings.items()]
-    parts += [["--seed", str(seed)], ["--out", "learnt"]]
-    return python, _joined(parts, model)
+    parts += [["--seed", str(call.seed)], ["--out", "learnt"]]
+    return python, _joined(parts, call.model)
 
 
 def _names(stacks: Sequence[Sequence[Use]]) -> list[str]:

@@ -98,13 +98,16 @@ class Steer:
         fine = [component for controls in self._fine.values() for component in controls.components]
         inputs = [prompt, way, *wanted, strength, *noise.components, *fine]
         self._runner.connect(
-            [act.go.click, strength.release, noise.each.release, noise.steps.release],
+            [
+                act.go.click,
+                *(s.release for s in (strength, noise.each, noise.steps, noise.guidance)),
+            ],
             self.draw,
             inputs,
             act,
             [pictures, read, *code.components],
         )
-        changing = [prompt, way, *wanted, strength, noise.steps, *fine]
+        changing = [prompt, way, *wanted, strength, noise.steps, noise.guidance, *fine]
         gr.on(
             [component.change for component in changing],
             self.look,
@@ -157,7 +160,7 @@ class Steer:
         return work
 
     def _wish(self, *values: Any) -> Wish:
-        prompt, way, concepts, phrases, strength, each, seed, steps, *fine = values
+        prompt, way, concepts, phrases, strength, each, seed, steps, guidance, *fine = values
         texts = checks.prompts(prompt or "", 1 if self._studio.moves else checks.MOST_PROMPTS)
         way = checks.known("method", way, self._ways)
         shared = {**checks.wanted(concepts or [], phrases or ""), "strength": float(strength)}
@@ -167,7 +170,8 @@ class Steer:
             own[plugin] = controls.settings(fine[:count])
             fine = fine[count:]
         stack = stacks.uses(self._ways[way], shared, own)
-        return Wish(forms.call(self._studio, texts, self._most, each, seed, steps), stack)
+        call = forms.call(self._studio, texts, self._most, each, seed, steps, guidance)
+        return Wish(call, stack)
 
     def _build_fine_settings(self, way: Any) -> None:
         needed = dict.fromkeys(name for names in self._ways.values() for name in names)

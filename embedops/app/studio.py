@@ -16,13 +16,14 @@ from embedops.app.turns import Turns
 from embedops.concepts import Concept
 from embedops.drawing import (
     FRAMES,
-    GUIDANCE,
-    STEPS,
+    LEARNED_GUIDANCE,
     Drawn,
     call_settings,
     draw,
+    guidance_of,
     makes_video,
     steps_of,
+    suitable_settings,
 )
 from embedops.encoders import Encoder
 from embedops.errors import UnsupportedPipelineError
@@ -68,18 +69,22 @@ class Studio:
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
         """Keyword arguments of the pipeline's call that suit the model."""
-        installed = is_installed(self.model)
-        return call_settings(
-            self.pipe,
-            steps=STEPS if installed else None,
-            guidance=GUIDANCE if installed else None,
-            frames=FRAMES if installed and self.moves else None,
-        )
+        return call_settings(self.pipe, **suitable_settings(self.pipe, self.model))
 
     @functools.cached_property
     def steps(self) -> int:
         """How many steps a call takes with these settings."""
         return steps_of(self.pipe, self.settings)
+
+    @functools.cached_property
+    def guidance(self) -> float | None:
+        """The guidance scale of such a call; None where the pipeline takes none."""
+        return guidance_of(self.pipe, self.settings)
+
+    @property
+    def learned_guidance(self) -> float | None:
+        """The same where a learned concept is named."""
+        return LEARNED_GUIDANCE if is_installed(self.model) and self.guidance else self.guidance
 
     @functools.cached_property
     def shipped_presets(self) -> tuple[str, ...]:
@@ -133,9 +138,17 @@ class Studio:
         """The same, for a job that holds the turn."""
         return embedops.screen(self.pipe, prompts, list(plugins))
 
-    def call(self, *, steps: int) -> dict[str, Any]:
-        """Keyword arguments of the pipeline's call: what suits the model, in so many steps."""
-        return {**self.settings, "num_inference_steps": steps}
+    def call(self, *, steps: int, guidance: float | None = None) -> dict[str, Any]:
+        """Keyword arguments of the pipeline's call: what suits the model, but for these.
+
+        Args:
+            steps: denoising steps.
+            guidance: the scale, where it is another than the model's.
+        """
+        settings = {**self.settings, "num_inference_steps": steps}
+        if guidance is not None and guidance != self.guidance:
+            settings["guidance_scale"] = guidance
+        return settings
 
     def draw(
         self,
@@ -193,6 +206,6 @@ def moving_companion(studio: Studio) -> Studio | None:
     # All that its tab is laid out from, so that the page need not wait for its weights.
     companion.moves = True
     companion.settings = {**studio.settings, "num_frames": FRAMES}
-    companion.steps = studio.steps
+    companion.steps, companion.guidance = studio.steps, studio.guidance
     companion.shipped_presets = studio.shipped_presets
     return companion

@@ -17,15 +17,12 @@ from embedops.cli.loading import open_pipeline, read_concept
 from embedops.cli.output import progress, results, write_json
 from embedops.cli.stack import build_stack
 from embedops.drawing import (
-    FRAMES,
-    GUIDANCE,
-    STEPS,
     Clip,
     Drawn,
     call_settings,
     draw,
-    makes_video,
     steps_of,
+    suitable_settings,
 )
 from embedops.extension import AnyPlugin
 
@@ -84,17 +81,10 @@ def generate(
     learned = [read_concept(file) for file in concept or []]
     pipe = open_pipeline(model, device, dtype)
 
-    from embedops.models import is_installed
-
-    if is_installed(model):
-        steps = STEPS if steps is None else steps
-        guidance = GUIDANCE if guidance is None else guidance
-        if frames is None and makes_video(pipe):
-            frames = FRAMES
-    shape = (height, width)
-    settings_of_call = call_settings(
-        pipe, steps=steps, guidance=guidance, shape=shape, frames=frames
-    )
+    given = {"steps": steps, "guidance": guidance, "frames": frames}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    suitable = suitable_settings(pipe, model, learned=bool(learned))
+    settings_of_call = call_settings(pipe, shape=(height, width), **{**suitable, **chosen})
     common = {
         "model": model,
         "pipeline": type(pipe).__name__,

@@ -11,7 +11,7 @@ import typer
 from embedops.cli import options
 from embedops.cli.loading import open_pipeline
 from embedops.cli.output import learning_bar, note, results, write_json
-from embedops.drawing import GUIDANCE, STEPS, call_settings, draw
+from embedops.drawing import call_settings, draw, suitable_settings
 from embedops.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -133,14 +133,7 @@ def _draw_sheet(pipe: Any, concept: Concept, folder: Path, model: str, seed: int
     """What the concept draws in a few prompts, two seeds each, and with each of its parts."""
     from PIL import Image
 
-    from embedops.models import is_installed
-
-    shipped = is_installed(model)
-    call = call_settings(
-        pipe,
-        steps=STEPS if shipped else None,
-        guidance=GUIDANCE if shipped else None,
-    )
+    call = call_settings(pipe, **suitable_settings(pipe, model, learned=True))
     wide = len(_PROMPTS)
     plain = [text.format(concept.token) for text in _PROMPTS]
     parts = [f"a {concept.token} {part}" for part in list(concept.parts)[:_MOST_PARTS]]

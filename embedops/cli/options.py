@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from embedops.drawing import GUIDANCE, STEPS
+from embedops.drawing import GUIDANCE, LEARNED_GUIDANCE, STEPS
 
 
 class Dtype(StrEnum):
@@ -125,7 +125,8 @@ Guidance = Annotated[
     typer.Option(
         "--guidance",
         min=0.0,
-        help=f"Guidance scale; {GUIDANCE:g} for installed models, else the pipeline's own default.",
+        help=f"Guidance scale; for installed models {GUIDANCE:g}, or {LEARNED_GUIDANCE:g} with a "
+        "learned concept, else the pipeline's own default.",
         show_default=False,
     ),
 ]

@@ -77,7 +77,7 @@ def learn(
         raise ConfigError(f"the folder {folder} cannot be made: {error}.") from error
     origin = {
         "method": name,
-        "model": str(getattr(pipe.config, "_name_or_path", "") or type(pipe).__name__),
+        "model": _model_name(pipe),
         "seed": str(seed),
         "pictures": str(len(pictures)),
         "embedops": version("embedops"),
@@ -114,6 +114,13 @@ def learn(
         concept = run.concept({**origin, "step": str(progress.best_step), **notes})
     concept.save(folder / CONCEPT_FILE)
     return concept
+
+
+def _model_name(pipe: Any) -> str:
+    """The hub id or the folder's name: where the folder lies is nobody's business who gets the
+    concept."""
+    name = str(getattr(pipe.config, "_name_or_path", "") or type(pipe).__name__)
+    return Path(name).name if Path(name).is_absolute() or Path(name).exists() else name
 
 
 def _check_new(pipe: Any, tokenizers: Any, token: str) -> None:

@@ -47,4 +47,5 @@ def load(
     pipe: StableDiffusionPipeline = StableDiffusionPipeline.from_pretrained(
         folder, dtype=dtype, use_safetensors=True, local_files_only=True
     )
+    pipe.register_to_config(_name_or_path="emoji")  # not where it lies on this machine
     return pipe.to(device)

@@ -156,7 +156,7 @@ def test_html_in_a_prompt_stays_text(visit: Page) -> None:
 
 
 def test_stop_ends_the_work(visit: Page, server: Server) -> None:
-    unfold(visit, "Seeds and steps")
+    unfold(visit, "Seeds, steps and guidance")
     set_number(visit, "steer-steps", 40)
     set_number(visit, "steer-each", 6)
     expect(visit.locator("#steer-stop")).to_be_disabled()
@@ -173,7 +173,7 @@ def test_stop_ends_the_work(visit: Page, server: Server) -> None:
 
 def test_video(visit: Page) -> None:
     turn_to(visit, "Video")
-    unfold(visit, "Seeds and steps")
+    unfold(visit, "Seeds, steps and guidance")
     set_number(visit, "video-steps", 6)
     run(visit, "video")
     plain, steered = pictures(visit, "video")

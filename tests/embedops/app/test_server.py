@@ -11,6 +11,8 @@ import gradio_client
 import httpx
 import pytest
 
+from embedops_emoji import model_path
+
 from .conftest import Server
 
 SECRETS = ("/etc/passwd", "pyproject.toml", "../../../../etc/passwd", "embedops/app/page.py")
@@ -30,8 +32,9 @@ def client(server: Server) -> gradio_client.Client:
 def test_no_file_of_the_server_is_reachable(server: Server, tmp_path: Path) -> None:
     beside = tmp_path / "beside.txt"
     beside.write_text("secret")
-    weights = server.studio.pipe.config._name_or_path
-    for path in (*SECRETS, str(beside), f"{weights}/model_index.json", str(Path.cwd())):
+    model = str(model_path() / "model_index.json")
+    assert Path(model).is_file()
+    for path in (*SECRETS, str(beside), model, str(Path.cwd())):
         for route in ("file=", "file/", "stream/", "component_server/"):
             answer = httpx.get(f"{server.address}gradio_api/{route}{path}")
             assert answer.status_code in (403, 404, 405), (route, path)

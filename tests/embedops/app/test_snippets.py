@@ -119,9 +119,9 @@ def test_learning_is_the_same_in_both(
         Image.new("RGB", (32, 32), (90 * number, 40, 40)).save(pictures / f"{number}.png")
         Image.new("L", (32, 32), "white").save(pictures / f"{number}-mask.png")
     settings = {"init": "cat", "steps": 3, "rate": 0.01, "templates": ("a {}", "one {}")}
-    python, command = snippets.learning(
-        str(model), str(pictures), "<toy>", 4, Use("textual-inversion", settings), str(pictures)
-    )
+    use = Use("textual-inversion", settings)
+    call = Call(str(model), ["a <toy>"], 4, settings={"num_inference_steps": 2})
+    python, command = snippets.learning(call, str(pictures), "<toy>", use, str(pictures))
     monkeypatch.chdir(tmp_path)
     scope: dict[str, Any] = {}
     exec(compile(python, "snippet", "exec"), scope)  # noqa: S102

@@ -221,6 +221,16 @@ def test_a_pipeline_in_half_precision(build: Build, pictures: Path, tmp_path: Pa
             assert bool(torch.isfinite(draw(pipe, "a <toy>")).all())
 
 
+def test_a_concept_tells_the_models_name_and_not_where_it_lies(
+    pictures: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models" / "mine"
+    tiny.stable_diffusion().save_pretrained(folder)
+    pipe = embedops.load(str(folder), device="cpu")
+    concept = embedops.learn("cross-init", pipe, pictures, "<toy>", out=tmp_path / "out", **QUICK)
+    assert concept.origin["model"] == "mine"
+
+
 def test_the_best_check_is_kept(pictures: Path, tmp_path: Path) -> None:
     reports: list[StepReport] = []
     settings = {**QUICK, "rate": 3.0, "check_every": 1}
