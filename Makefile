@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+WORKERS ?= 2
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 ROOTS  := embedops plugins pipelines
@@ -16,9 +17,10 @@ export OMP_WAIT_POLICY ?= PASSIVE
 demo: $(VENV)/run.stamp
 	$(BIN)/embedops demo --out outputs/demo.png
 
-# pytest comes last, so that its closing line is the last thing to read.
+# pytest comes last, so that its closing line is the last thing to read. A file's tests share one
+# worker, and with it the models that they load.
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 FILE = ROOT / "pipelines/embedops_pipelines/support.json"
 PAGE = ROOT / "docs/pipelines.md"
 PASSED, NOT_RUN = "passed", "needs CUDA"
+_PROPERTY = "conformance"
 
 Support = dict[str, dict[str, dict[str, str]]]
 """By family, by pipeline, by test: `PASSED`, or why it was skipped."""
@@ -30,6 +31,7 @@ class SupportMatrix:
 
     def __init__(self, config: pytest.Config) -> None:
         self._write = bool(config.getoption("--write-support"))
+        self._collects = not hasattr(config, "workerinput")  # workers only report
         self._found: Support = {}
         self._differing: list[str] = []
 
@@ -48,10 +50,18 @@ class SupportMatrix:
             outcome = "failed"
         family = family_of(case.name)
         name = item.originalname.removeprefix("test_").replace("_", " ")  # type: ignore[attr-defined]
-        self._found.setdefault(family, {}).setdefault(case.name, {})[name] = outcome
+        report.user_properties.append((_PROPERTY, (family, case.name, name, outcome)))
         return report
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for key, value in report.user_properties:
+            if key == _PROPERTY:
+                family, pipeline, name, outcome = (str(part) for part in value)  # type: ignore[attr-defined]
+                self._found.setdefault(family, {}).setdefault(pipeline, {})[name] = outcome
+
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if not self._collects:
+            return
         known = written_before()
         if self._write:
             for family, pipelines in self._found.items():
