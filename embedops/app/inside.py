@@ -191,7 +191,8 @@ def _parts(shelves: Sequence[marks.Shelf]) -> str:
     return (
         '<h3 class="eo-heading">What each part contributes</h3><p class="eo-note">Drawn from that '
         "part alone, with an empty prompt everywhere else, from the same noise. The difference "
-        "is that of the pixels from the whole, where nothing is 100 %.</p>" + marks.shelves(shelves)
+        "between its pixels and those of everything is told in units of the empty prompt's.</p>"
+        + marks.shelves(shelves)
     )
 
 

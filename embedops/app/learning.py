@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -31,8 +32,8 @@ from embedops.learning.method import method, method_class, methods
 
 _FIRST = "detex"
 _MOST_STEPS, _STEPS = 1000, 75
-_CHECKS = 6
-"""How often pictures are drawn on the way."""
+_CHECKS = 5
+"""How often pictures are drawn, the last time at the end."""
 _TEMPLATES = ("a {}", "a {} in the snow")
 _ELSEWHERE = ("steps", "init", "check_every")
 _QUEUE = "learning"
@@ -125,8 +126,8 @@ class Learn:
                 download = gr.DownloadButton(
                     "Download the concept (safetensors)", interactive=False, elem_id="learn-file"
                 )
-                self._build_trying(concept)
                 code = forms.code("learn", "The learning in code")
+                self._build_trying(concept)
         gr.on(
             [subject.change, files.change],
             self._shown,
@@ -232,7 +233,7 @@ class Learn:
                 settings = controls.settings(fine[:count])
             fine = fine[count:]
         steps = checks.count(steps, _MOST_STEPS, "steps")
-        settings |= {"steps": steps, "check_every": max(1, steps // _CHECKS)}
+        settings |= {"steps": steps, "check_every": math.ceil(steps / _CHECKS)}
         if "init" in method_class(name).Config.model_fields and str(init or "").strip():
             settings["init"] = str(init).strip()
         token = str(token or "").strip()

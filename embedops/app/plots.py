@@ -7,6 +7,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from embedops.app import labels
+
 _GREY = "#8a909c"
 _LINE = "rgba(138, 144, 156, 0.25)"
 COLOURS = ("#6a70dc", "#d9722e", "#2a9d74", "#b3589a", "#8a909c")
@@ -99,6 +101,9 @@ def lengths(steps: Sequence[int], norm: Sequence[float], moved: Sequence[float])
 def places(points: Mapping[str, Mapping[str, tuple[float, float]]]) -> Any:
     """A map: per kind of text its points by name. Kinds differ in colour and in shape."""
     made = figure("", "", height=560)
+    texts = [_short(text) for named in points.values() for text in named]
+    spots = [place for named in points.values() for place in named.values()]
+    where = iter(labels.positions(spots, texts))
     for number, (kind, named) in enumerate(points.items()):
         made.add_scatter(
             x=[place[0] for place in named.values()],
@@ -107,7 +112,7 @@ def places(points: Mapping[str, Mapping[str, tuple[float, float]]]) -> Any:
             customdata=list(named),
             name=kind,
             mode="markers+text",
-            textposition="top center",
+            textposition=[next(where) for _ in named],
             textfont={"size": 11},
             hovertemplate="%{customdata}<extra>" + kind + "</extra>",
             marker={

@@ -46,8 +46,8 @@ class Story:
             tiles: list[Tile | None] = []
             for title, batch in self.drawn:
                 below = [title]
-                if batch.seen is not None:
-                    below.append(f"sees {', '.join(batch.seen[number]) or 'nothing it knows'}")
+                if batch.seen is not None and batch.seen[number]:
+                    below.append(f"sees {', '.join(batch.seen[number])}")
                 tiles.append(Tile(batch.frames()[number], f"{prompt}, {'; '.join(below)}", below))
             rows.append(Shelf(prompt, tiles))
         return marks.shelves(rows)
