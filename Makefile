@@ -1,4 +1,4 @@
-# `make demo` and `make test` need nothing but Python 3.11 or later, and this folder.
+# `make demo`, `make app` and `make test` need nothing but Python 3.11 or later, and this folder.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -12,10 +12,13 @@ INPUTS := pyproject.toml constraints.txt
 # not slow small models down tenfold.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test lint format clean
+.PHONY: demo app test lint format clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/embedops demo --out outputs/demo.png
+
+app: $(VENV)/app.stamp
+	$(BIN)/embedops app --browser
 
 # pytest comes last, so that its closing line is the last thing to read. A file's tests share one
 # worker, and with it the models that they load.
@@ -43,6 +46,10 @@ $(VENV)/run.stamp: $(INPUTS) | $(BIN)/python
 	$(PIP) install --quiet -c constraints.txt -e .
 	touch $@
 
+$(VENV)/app.stamp: $(INPUTS) | $(BIN)/python
+	$(PIP) install --quiet -c constraints.txt -e ".[app]"
+	touch $@ $(VENV)/run.stamp
+
 $(VENV)/dev.stamp: $(INPUTS) | $(BIN)/python
 	$(PIP) install --quiet -c constraints.txt -e ".[dev]"
-	touch $@ $(VENV)/run.stamp
+	touch $@ $(VENV)/run.stamp $(VENV)/app.stamp

@@ -133,16 +133,20 @@ def measured(times: int, tabs: list[str], python: str) -> dict[str, object]:
             for name, found in clicks.items():
                 found.append(run(page, name))
             browser.close()
-    middle: Callable[[list[float]], float] = lambda found: round(statistics.median(found), 2)  # noqa: E731
     return {
         "runs": times,
-        "until_it_answers": middle(starts),
-        "until_interactive": middle([a + b for a, b in zip(starts, loads, strict=True)]),
+        "until_it_answers": spread(starts),
+        "until_interactive": spread([a + b for a, b in zip(starts, loads, strict=True)]),
         "rows": {
-            TABS[name]: {key: middle([one[key] for one in found]) for key in found[0]}
+            TABS[name]: {key: spread([one[key] for one in found]) for key in found[0]}
             for name, found in clicks.items()
         },
     }
+
+
+def spread(seconds: list[float]) -> dict[str, float]:
+    found = {"median": statistics.median(seconds), "low": min(seconds), "high": max(seconds)}
+    return {name: round(value, 2) for name, value in found.items()}
 
 
 def launched(launch: Callable[..., Browser]) -> Browser:

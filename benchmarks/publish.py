@@ -293,6 +293,27 @@ def pooling() -> list[str]:
     ]
 
 
+def app() -> list[str]:
+    """How long the page takes."""
+    results = read("app")
+
+    def told(found: dict[str, float]) -> str:
+        return f"{found['median']:.1f} s ({found['low']:.1f}–{found['high']:.1f})"
+
+    rows = [
+        [tab, told(row["first_picture"]), told(row["done"])] for tab, row in results["rows"].items()
+    ]
+    return [
+        f"The page answers {told(results['until_it_answers'])} after the command, and can be used "
+        f"after {told(results['until_interactive'])}. From a click, with each tab as it opens:",
+        "",
+        *_table(["", "first picture", "done"], rows),
+        "",
+        f"In Chromium on the same machine; medians of {results['runs']} runs (lowest–highest), "
+        f"{_machine(results)}.",
+    ]
+
+
 Sections = dict[str, Callable[[], list[str]]]
 PAGES: dict[str, Sections] = {
     "README.md": {
@@ -307,6 +328,7 @@ PAGES: dict[str, Sections] = {
         "video": video,
     },
     "docs/learning.md": {"learning": learning, "cross-init-start": cross_init_start},
+    "docs/app.md": {"app": app},
     "docs/adapters.md": {"pooling": pooling},
 }
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from embedops.app.turns import Turns
 
 T = TypeVar("T")
-_POLL = 0.1
+_POLL = 0.25
 """Seconds between looks at the progress."""
 
 

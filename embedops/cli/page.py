@@ -17,7 +17,7 @@ EXAMPLES = """
 Examples:
 
     embedops app
-    embedops app --port 8000 --no-browser
+    embedops app --port 8000 --browser
     embedops app --model stable-diffusion-v1-5/stable-diffusion-v1-5
 """
 
@@ -49,7 +49,6 @@ def show_page(
         )
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     pipe = open_pipeline(model, device, dtype)
-
     with importing():
         from embedops.app.serving import serve
 
