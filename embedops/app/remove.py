@@ -93,11 +93,12 @@ class Remove:
         self._controls = (places, fine)
         components = [*places.components, *fine.components]
         self._runner.connect(
-            [act.go.click, top.release],
+            [act.go.click],
             self.draw,
             [prompt, *wanted, top, *noise.components, *components],
             act,
             [pictures, spectrum, told, *code.components],
+            releases=[top.release],
         )
 
     def draw(self, request: gr.Request, *values: Any) -> Iterator[Outputs]:

@@ -87,6 +87,7 @@ class Runner:
         act: Actions,
         outputs: Sequence[Any],
         *,
+        releases: Sequence[Any] = (),
         queue: str = QUEUE,
         stopped: Callable[..., Outputs] | None = None,
     ) -> None:
@@ -98,6 +99,8 @@ class Runner:
             inputs: of the function.
             act: the buttons and the status line.
             outputs: what the function updates besides the status line.
+            releases: of sliders, which start it too where anything is not as it was asked for
+                last: a slider is also released when the focus leaves it.
             queue: jobs of one queue wait for one another.
             stopped: what Stop does where that is more than to stop: it updates everything.
         """
@@ -106,25 +109,51 @@ class Runner:
             "show_progress": "hidden",
             "api_visibility": "private",
         }
-        # Before the work, which the page waits for: one who waits for a turn can leave the queue.
-        gr.on(triggers, lambda: gr.Button(interactive=True), None, act.stop, **quiet)
-        event = gr.on(
-            triggers,
-            function,
-            list(inputs),
-            [act.status, *outputs],
-            api_name=self.name,
-            show_progress="minimal",
-            show_progress_on=act.status,
-            concurrency_id=queue,
-            concurrency_limit=1,
-            trigger_mode="always_last",
-        )
-        event.then(lambda: gr.Button(interactive=False), None, act.stop, **quiet)
+        at_first = tuple(component.value for component in inputs)
+
+        def ask(request: gr.Request, *values: Any) -> Iterator[Outputs]:
+            self.visitors.asks(str(request.session_hash), self.name, values)
+            yield from function(request, *values)
+
+        def ask_anew(request: gr.Request, *values: Any) -> Iterator[Outputs]:
+            before = self.visitors.asked(str(request.session_hash), self.name) or at_first
+            if _told(values) == _told(before):
+                yield (gr.skip(),) * (1 + len(outputs))
+            else:
+                yield from ask(request, *values)
+
+        events = []
+        ways: list[tuple[Sequence[Any], Any, dict[str, Any]]] = [
+            (triggers, ask, {"api_name": self.name})
+        ]
+        if releases:
+            ways.append((releases, ask_anew, {"api_visibility": "private"}))
+        for way, asking, named in ways:
+            # Before the work, which the page waits for: who waits for a turn can leave the queue.
+            gr.on(way, lambda: gr.Button(interactive=True), None, act.stop, **quiet)
+            event = gr.on(
+                way,
+                asking,
+                list(inputs),
+                [act.status, *outputs],
+                show_progress="minimal",
+                show_progress_on=act.status,
+                concurrency_id=queue,
+                concurrency_limit=1,
+                trigger_mode="always_last",
+                **named,
+            )
+            event.then(lambda: gr.Button(interactive=False), None, act.stop, **quiet)
+            events.append(event)
         act.stop.click(
             stopped or self.stop,
             None,
             [act.status, *(outputs if stopped else ())],
-            cancels=[event],
+            cancels=events,
             **quiet,
         ).then(lambda: gr.Button(interactive=False), None, act.stop, **quiet)
+
+
+def _told(values: Sequence[Any]) -> list[Any]:
+    """As the browser tells them: an empty text box has no value at first."""
+    return ["" if value is None else value for value in values]

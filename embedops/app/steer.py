@@ -98,14 +98,12 @@ class Steer:
         fine = [component for controls in self._fine.values() for component in controls.components]
         inputs = [prompt, way, *wanted, strength, *noise.components, *fine]
         self._runner.connect(
-            [
-                act.go.click,
-                *(s.release for s in (strength, noise.each, noise.steps, noise.guidance)),
-            ],
+            [act.go.click],
             self.draw,
             inputs,
             act,
             [pictures, read, *code.components],
+            releases=[s.release for s in (strength, noise.each, noise.steps, noise.guidance)],
         )
         changing = [prompt, way, *wanted, strength, noise.steps, noise.guidance, *fine]
         gr.on(

@@ -22,6 +22,7 @@ class Visitors:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: dict[tuple[str, str], Job[Any]] = {}
+        self._asked: dict[tuple[str, str], tuple[Any, ...]] = {}
         self._uploads: dict[str, set[Path]] = {}
         self._home = tempfile.TemporaryDirectory(prefix="embedops-")
 
@@ -45,6 +46,16 @@ class Visitors:
             job.stop()
         return job
 
+    def asks(self, session: str, name: str, values: tuple[Any, ...]) -> None:
+        """Remember what the session asks of the tab called `name`."""
+        with self._lock:
+            self._asked[session, name] = values
+
+    def asked(self, session: str, name: str) -> tuple[Any, ...] | None:
+        """What the session asked last."""
+        with self._lock:
+            return self._asked.get((session, name))
+
     def running(self) -> int:
         """How many jobs have not ended."""
         with self._lock:
@@ -66,6 +77,8 @@ class Visitors:
         with self._lock:
             mine = [key for key in self._jobs if key[0] == session]
             jobs = [self._jobs.pop(key) for key in mine]
+            for key in [key for key in self._asked if key[0] == session]:
+                del self._asked[key]
             uploads = self._uploads.pop(session, set())
         for job in jobs:
             job.stop()

@@ -119,6 +119,21 @@ def test_sliders_act_at_once_and_methods_are_read_anew(visit: Page) -> None:
     assert shown[:3] == shown[3:]
 
 
+def test_a_slider_that_is_only_passed_starts_nothing(visit: Page, server: Server) -> None:
+    unfold(visit, "Seeds, steps and guidance")
+    visit.locator("#steer-seed input").focus()
+    for _ in range(5):
+        visit.keyboard.press("Tab")
+    visit.locator("#steer-prompt textarea").focus()
+    visit.wait_for_timeout(1500)
+    expect(visit.locator("#steer-status")).to_contain_text("Press Draw")
+    assert server.visitors.running() == 0
+    run(visit, "steer")
+    set_number(visit, "steer-steps", 5)  # one that is moved does
+    expect(visit.locator("#steer-status")).to_contain_text("of 5")
+    expect(visit.locator("#steer-status")).to_contain_text("Done")
+
+
 def test_an_example_is_one_click(visit: Page) -> None:
     visit.get_by_text("a penguin and a gift in the snow").first.click()
     expect(visit.locator("#steer-prompt textarea")).to_have_value(
