@@ -190,8 +190,8 @@ def _angles(names: Sequence[str], degrees: Sequence[Sequence[float]]) -> str:
 def _parts(shelves: Sequence[marks.Shelf]) -> str:
     return (
         '<h3 class="eo-heading">What each part contributes</h3><p class="eo-note">Drawn from that '
-        "part alone, with an empty prompt everywhere else, from the same noise. The difference "
-        "between its pixels and those of everything is told in units of the empty prompt's.</p>"
+        "part alone, with an empty prompt everywhere else, from the same noise. The difference of "
+        "its pixels from those of everything is given as a share of the empty prompt's.</p>"
         + marks.shelves(shelves)
     )
 

@@ -92,7 +92,7 @@ class Learn:
                     label="or drop a few pictures of your own",
                     file_count="multiple",
                     file_types=[".png", ".jpg", ".jpeg", ".webp"],
-                    height=120,
+                    height=150,
                     elem_id="learn-files",
                 )
                 chosen = gr.Dropdown(

@@ -109,6 +109,7 @@ class Runner:
             "show_progress": "hidden",
             "api_visibility": "private",
         }
+        # What is asked is kept where a release may ask for the same again.
         at_first = tuple(component.value for component in inputs)
 
         def ask(request: gr.Request, *values: Any) -> Iterator[Outputs]:
@@ -123,8 +124,9 @@ class Runner:
                 yield from ask(request, *values)
 
         events = []
+        public = {"api_name": self.name, "api_description": function.__doc__}
         ways: list[tuple[Sequence[Any], Any, dict[str, Any]]] = [
-            (triggers, ask, {"api_name": self.name})
+            (triggers, ask if releases else function, public)
         ]
         if releases:
             ways.append((releases, ask_anew, {"api_visibility": "private"}))
