@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -135,18 +134,13 @@ def measured(times: int, tabs: list[str], python: str) -> dict[str, object]:
             browser.close()
     return {
         "runs": times,
-        "until_it_answers": spread(starts),
-        "until_interactive": spread([a + b for a, b in zip(starts, loads, strict=True)]),
+        "until_it_answers": records.spread(starts),
+        "until_interactive": records.spread([a + b for a, b in zip(starts, loads, strict=True)]),
         "rows": {
-            TABS[name]: {key: spread([one[key] for one in found]) for key in found[0]}
+            TABS[name]: {key: records.spread([one[key] for one in found]) for key in found[0]}
             for name, found in clicks.items()
         },
     }
-
-
-def spread(seconds: list[float]) -> dict[str, float]:
-    found = {"median": statistics.median(seconds), "low": min(seconds), "high": max(seconds)}
-    return {name: round(value, 2) for name, value in found.items()}
 
 
 def launched(launch: Callable[..., Browser]) -> Browser:

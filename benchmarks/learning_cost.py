@@ -18,7 +18,7 @@ import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,7 @@ def measure(pipe: Any, pictures: Path, batch: int, steps: int, turns: int) -> di
         "steps": steps,
         "turns": turns,
         "seconds": {
-            name: {each: spread(values) for each, values in row.items()}
+            name: {each: records.spread(values) for each, values in row.items()}
             for name, row in seconds.items()
         },
         "literal_parts": {
@@ -164,10 +164,6 @@ def measure(pipe: Any, pictures: Path, batch: int, steps: int, turns: int) -> di
         },
         "memory": {name: bench.memory() for name, bench in benches.items()},
     }
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
 def _cast(pipe: Any, dtype: torch.dtype) -> Any:

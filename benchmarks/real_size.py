@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import gc
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -149,11 +149,11 @@ def measure(
         rows.append(
             {
                 "with": name,
-                "asked_s": _spread(asked),
-                "first_hooks_s": _spread(first),
-                "later_hooks_s": _spread(later),
+                "asked_s": records.spread(asked),
+                "first_hooks_s": records.spread(first),
+                "later_hooks_s": records.spread(later),
                 "of_a_call": added / (encoding + usual * step),
-                "call_ratio": _spread(ratios),
+                "call_ratio": records.spread(ratios),
                 "peak_bytes": memories[name].peak,
                 "peak_more": (memories[name].peak - empty.peak) / (held + empty.peak),
                 "more_waits_a_step": waiting[name],
@@ -179,10 +179,6 @@ def keep(name: str, entry: Mapping[str, Any]) -> Path:
     kept = (records.RESULTS / "real_size.json").is_file()
     entries = records.read("real_size")["entries"] if kept else {}
     return records.write("real_size", {"entries": {**entries, name: entry}})
-
-
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
 def main() -> None:

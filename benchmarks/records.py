@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,11 @@ def read(name: str) -> dict[str, Any]:
     """Results that `write` kept."""
     content: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     return content
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """The median, and what lies at the ends."""
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
 def rate(hits: Sequence[bool]) -> dict[str, float]:

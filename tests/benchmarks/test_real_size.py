@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
@@ -51,11 +50,10 @@ def test_every_shape_is_measured_alike(key: str) -> None:
     found = real_size.measure(build(), "cpu", inputs, steps=3, turns=1, usual=50)
     assert [row["with"] for row in found["rows"]] == list(real_size.stacks())
     for row in found["rows"]:
-        assert row["first_hooks_s"]["median"] > 0
-        assert row["later_hooks_s"]["median"] > 0
+        assert row["later_hooks_s"]["median"] < row["first_hooks_s"]["median"]
         assert row["more_waits_a_step"] == 0
         assert row["peak_more"] > 0
-        assert math.isfinite(row["of_a_call"])  # other work may hide so little of so short a call
+        assert row["of_a_call"] > 0
 
 
 def call(pipe: Any, steps: int) -> None:
