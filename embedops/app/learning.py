@@ -18,7 +18,7 @@ from embedops.app import checks, forms, marks, showing, snippets
 from embedops.app.controls import Controls
 from embedops.app.jobs import Job, Stopped
 from embedops.app.marks import Shelf, Tile
-from embedops.app.running import Outputs, Runner, Work
+from embedops.app.running import Outputs, Runner, Work, session_of
 from embedops.app.snippets import Call, Use
 from embedops.app.story import Story
 from embedops.app.studio import Studio
@@ -127,7 +127,7 @@ class Learn:
                     "Download the concept (safetensors)", interactive=False, elem_id="learn-file"
                 )
                 code = forms.code("learn", "The learning in code")
-                self._build_trying(concept)
+                prompt, parts, says = self._build_trying(concept)
         gr.on(
             [subject.change, files.change],
             self._shown,
@@ -138,14 +138,14 @@ class Learn:
         )
         token.blur(
             _renamed,
-            [token, self._prompt],
-            self._prompt,
+            [token, prompt],
+            prompt,
             api_visibility="private",
             show_progress="hidden",
             queue=False,
         )
         fine = [component for controls in self._fine.values() for component in controls.components]
-        ready = [concept, download, self._parts, self._trying_says]
+        ready = [concept, download, parts, says]
         outputs = [curves, lengths, pictures, *ready, *code.components]
         self._runner.connect(
             [act.go.click],
@@ -159,12 +159,12 @@ class Learn:
 
     def learn(self, request: gr.Request, *values: Any) -> Iterator[Outputs]:
         """Everything on the way, and the concept at the end."""
-        session = str(request.session_hash or "direct")
+        session = session_of(request)
         yield from self._runner.run(request, _OUTPUTS, lambda: self._work(session, *values))
 
     def finish(self, request: gr.Request) -> Outputs:
         """Stop, wait for the best so far, and show it."""
-        job = self._visitors.stop(str(request.session_hash or "direct"), self._runner.name)
+        job = self._visitors.stop(session_of(request), self._runner.name)
         last: Outputs = _none(_OUTPUTS)
         if job is not None and job.alive:
             job.join()
@@ -300,17 +300,16 @@ class Learn:
                 shown, chosen, part, api_visibility="private", show_progress="hidden", queue=False
             )
 
-    def _build_trying(self, concept: Any) -> None:
+    def _build_trying(self, concept: Any) -> tuple[Any, Any, Any]:
+        """The prompts, the parts to keep, and the status line."""
         gr.HTML('<h3 class="eo-heading">Try it in new prompts</h3>')
-        self._prompt = prompt = gr.Textbox(
+        prompt = forms.prompt_box(
+            "try",
             "a <toy> on a beach\na <toy> in a meadow",
-            label="Prompts that name it",
-            info="Up to four, one a line.",
-            lines=2,
-            max_length=checks.LONGEST * checks.MOST_PROMPTS,
-            elem_id="try-prompt",
+            "Up to four, one a line.",
+            "Prompts that name it",
         )
-        self._parts = gr.Dropdown(
+        parts = gr.Dropdown(
             [],
             value=None,
             multiselect=True,
@@ -319,17 +318,17 @@ class Learn:
             elem_id="try-parts",
         )
         act = forms.actions("try", "Draw with the concept", "Learn something first.")
-        self._trying_says = act.status
         noise = forms.noise("try", self._studio, 3, 6, self._studio.learned_guidance)
         pictures = gr.HTML(elem_id="try-pictures")
         code = forms.code("try", "The new prompts in code")
         self._trying.connect(
             [act.go.click],
             self.try_it,
-            [concept, prompt, self._parts, *noise.components],
+            [concept, prompt, parts, *noise.components],
             act,
             [pictures, *code.components],
         )
+        return prompt, parts, act.status
 
     def _tried(self, *values: Any) -> Work:
         concept, prompt, parts, *noise = values

@@ -11,6 +11,7 @@ from embedops.app.compare import Compare
 from embedops.app.inside import Inside
 from embedops.app.learning import Learn
 from embedops.app.remove import Remove
+from embedops.app.running import session_of
 from embedops.app.steer import Steer
 from embedops.app.studio import Studio
 from embedops.app.visitors import Visitors
@@ -88,7 +89,7 @@ def page(studio: Studio, visitors: Visitors, moving: Studio | None = None) -> gr
                     compare.build(scenes, 1 if studio.moves else 3)
 
         def left(request: gr.Request) -> None:
-            visitors.leave(str(request.session_hash))
+            visitors.leave(session_of(request))
 
         blocks.unload(left)
     return blocks

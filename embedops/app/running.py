@@ -23,6 +23,11 @@ QUEUE = "model"
 """One long job at a time: the others see their place in Gradio's queue."""
 
 
+def session_of(request: gr.Request) -> str:
+    """Who asks; one and the same for all who call without a page."""
+    return str(request.session_hash or "direct")
+
+
 @dataclass(frozen=True, eq=False)
 class Runner:
     """Runs one tab's work.
@@ -50,7 +55,7 @@ class Runner:
             prepare: checks the input and gives the work; what it raises is told.
         """
         nothing = (gr.skip(),) * count
-        session = str(request.session_hash or "direct")
+        session = session_of(request)
         began = time.perf_counter()
         try:
             job = self.visitors.start(session, self.name, self.studio.turns, prepare())
@@ -76,7 +81,7 @@ class Runner:
 
     def stop(self, request: gr.Request) -> Outputs:
         """What the Stop button does."""
-        self.visitors.stop(str(request.session_hash or "direct"), self.name)
+        self.visitors.stop(session_of(request), self.name)
         return (marks.said(self.stopped_says),)
 
     def connect(
@@ -113,28 +118,21 @@ class Runner:
         at_first = tuple(component.value for component in inputs)
 
         def ask(request: gr.Request, *values: Any) -> Iterator[Outputs]:
-            self.visitors.asks(str(request.session_hash), self.name, values)
+            self.visitors.asks(session_of(request), self.name, values)
             yield from function(request, *values)
 
         def ask_anew(request: gr.Request, *values: Any) -> Iterator[Outputs]:
-            before = self.visitors.asked(str(request.session_hash), self.name) or at_first
+            before = self.visitors.asked(session_of(request), self.name) or at_first
             if _told(values) == _told(before):
                 yield (gr.skip(),) * (1 + len(outputs))
             else:
                 yield from ask(request, *values)
 
-        events = []
-        public = {"api_name": self.name, "api_description": function.__doc__}
-        ways: list[tuple[Sequence[Any], Any, dict[str, Any]]] = [
-            (triggers, ask if releases else function, public)
-        ]
-        if releases:
-            ways.append((releases, ask_anew, {"api_visibility": "private"}))
-        for way, asking, named in ways:
+        def started_by(events: Sequence[Any], asking: Callable[..., Any], api: Any) -> Any:
             # Before the work, which the page waits for: who waits for a turn can leave the queue.
-            gr.on(way, lambda: gr.Button(interactive=True), None, act.stop, **quiet)
+            gr.on(events, lambda: gr.Button(interactive=True), None, act.stop, **quiet)
             event = gr.on(
-                way,
+                events,
                 asking,
                 list(inputs),
                 [act.status, *outputs],
@@ -143,15 +141,20 @@ class Runner:
                 concurrency_id=queue,
                 concurrency_limit=1,
                 trigger_mode="always_last",
-                **named,
+                **api,
             )
             event.then(lambda: gr.Button(interactive=False), None, act.stop, **quiet)
-            events.append(event)
+            return event
+
+        public = {"api_name": self.name, "api_description": function.__doc__}
+        works = [started_by(triggers, ask if releases else function, public)]
+        if releases:
+            works.append(started_by(releases, ask_anew, {"api_visibility": "private"}))
         act.stop.click(
             stopped or self.stop,
             None,
             [act.status, *(outputs if stopped else ())],
-            cancels=events,
+            cancels=works,
             **quiet,
         ).then(lambda: gr.Button(interactive=False), None, act.stop, **quiet)
 

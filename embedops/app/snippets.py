@@ -131,7 +131,8 @@ def screening(call: Call, stack: Sequence[Use]) -> str:
 def learning(
     call: Call, images: str, token: str, use: Use, masks: str | None = None
 ) -> tuple[str, str]:
-    """Python and the command line that learn a concept, and draw it as `call` says."""
+    """Python that learns a concept and draws it as `call` says, and the command line that learns
+    it."""
     arguments = [repr(use.name), "pipe", repr(images), repr(token)]
     given = {"out": "learnt", "seed": call.seed, **use.settings}
     if masks is not None:

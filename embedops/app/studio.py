@@ -16,7 +16,6 @@ from embedops.app.turns import Turns
 from embedops.concepts import Concept
 from embedops.drawing import (
     FRAMES,
-    LEARNED_GUIDANCE,
     Drawn,
     call_settings,
     draw,
@@ -81,10 +80,11 @@ class Studio:
         """The guidance scale of such a call; None where the pipeline takes none."""
         return guidance_of(self.pipe, self.settings)
 
-    @property
+    @functools.cached_property
     def learned_guidance(self) -> float | None:
         """The same where a learned concept is named."""
-        return LEARNED_GUIDANCE if is_installed(self.model) and self.guidance else self.guidance
+        suitable = suitable_settings(self.pipe, self.model, learned=True)
+        return guidance_of(self.pipe, call_settings(self.pipe, **suitable))
 
     @functools.cached_property
     def shipped_presets(self) -> tuple[str, ...]:
@@ -143,10 +143,11 @@ class Studio:
 
         Args:
             steps: denoising steps.
-            guidance: the scale, where it is another than the model's.
+            guidance: the scale, where it is another than the model's; left out where the
+                pipeline takes none.
         """
         settings = {**self.settings, "num_inference_steps": steps}
-        if guidance is not None and guidance != self.guidance:
+        if guidance is not None and self.guidance not in (None, guidance):
             settings["guidance_scale"] = guidance
         return settings
 

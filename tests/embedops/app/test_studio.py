@@ -91,6 +91,13 @@ def test_plain_pictures_are_drawn_once(studio: Studio) -> None:
     assert found[2] is not found[0]
 
 
+def test_a_pipeline_without_guidance_is_not_given_any(studio: Studio) -> None:
+    assert studio.call(steps=3, guidance=5.0)["guidance_scale"] == 5.0
+    del studio.settings["guidance_scale"]
+    studio.guidance = None
+    assert "guidance_scale" not in studio.call(steps=3, guidance=0.0)
+
+
 @pytest.mark.slow
 def test_the_embedded_model_has_a_moving_companion(emoji: Studio, studio: Studio) -> None:
     moving = moving_companion(emoji)
@@ -98,7 +105,7 @@ def test_the_embedded_model_has_a_moving_companion(emoji: Studio, studio: Studio
     assert moving.turns is emoji.turns
     assert "pipe" not in vars(moving), "nobody waits for its weights before they are needed"
     itself = Studio("emoji-video", lambda: embedops.load("emoji-video"))
-    for fact in ("moves", "settings", "steps", "presets", "shipped_presets"):
+    for fact in ("moves", "settings", "steps", "guidance", "presets", "shipped_presets"):
         assert getattr(moving, fact) == getattr(itself, fact), fact
     assert moving_companion(studio) is None
 
